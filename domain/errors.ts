@@ -1,0 +1,115 @@
+/**
+ * The one catalogue of errors. A code is API: it is the `code` of a problem document, the `type` of an
+ * ApplicationFailure, the label of a metric. Nobody parses a message.
+ */
+
+/** One entry: HTTP status as data, whether repeating the same request can succeed, what happened, what to do. */
+export interface ErrorEntry {
+  readonly status: number;
+  readonly retryable: boolean;
+  readonly what: string;
+  readonly todo: string;
+}
+
+export const ERRORS = {
+  // Bad input
+  BODY_MALFORMED: { status: 400, retryable: false, what: 'The body is not well-formed JSON.', todo: 'Send one JSON value in UTF-8.' },
+  JSON_DUPLICATE_KEY: { status: 400, retryable: false, what: 'A JSON object names a member twice.', todo: 'Name each member once.' },
+  JSON_NUMBER_OUT_OF_RANGE: { status: 400, retryable: false, what: 'A number cannot be held exactly (beyond ±2^53 or not finite).', todo: 'Send it as a string.' },
+  JSON_LONE_SURROGATE: { status: 400, retryable: false, what: 'A string holds half of a surrogate pair.', todo: 'Send well-formed Unicode.' },
+  JSON_TOO_DEEP: { status: 400, retryable: false, what: 'The JSON is nested too deeply.', todo: 'Nest at most 64 levels.' },
+  REQUEST_INVALID: { status: 400, retryable: false, what: 'The request does not match the contract.', todo: 'See `errors` and /docs.' },
+  DIGEST_ALGORITHM_UNKNOWN: { status: 400, retryable: false, what: 'The digest algorithm is not supported.', todo: 'Use sha-256, sha-384 or sha-512.' },
+  DIGEST_MALFORMED: { status: 400, retryable: false, what: 'The digest is not lower-case hex of the length of its algorithm.', todo: 'Send 64, 96 or 128 hex digits for sha-256, sha-384 or sha-512.' },
+  METADATA_TOO_LARGE: { status: 413, retryable: false, what: 'The metadata is larger than 16 KB as canonical JSON.', todo: 'Submit the digest of the data instead.' },
+  REFERENCE_TOO_LONG: { status: 400, retryable: false, what: 'The reference is longer than 256 characters.', todo: 'Shorten it.' },
+  TOO_MANY_ITEMS: { status: 413, retryable: false, what: 'A submission holds at most 10,000 proofs.', todo: 'Split it.' },
+  SUBMISSION_EMPTY: { status: 400, retryable: false, what: 'The submission holds no proof.', todo: 'Send at least one.' },
+  ITEMS_REFUSED: { status: 422, retryable: false, what: 'Some items are not acceptable; nothing was accepted.', todo: 'Correct the items named in `items`, or send `partial=true`.' },
+  BODY_TOO_LARGE: { status: 413, retryable: false, what: 'The body is over its limit.', todo: 'JSON bodies hold 1 MiB, NDJSON 32 MiB.' },
+  LINE_TOO_LONG: { status: 413, retryable: false, what: 'An NDJSON line is longer than 64 KiB.', todo: 'Shorten the item named.' },
+  STREAM_INTERRUPTED: { status: 400, retryable: true, what: 'The stream ended before the body was complete; nothing was accepted.', todo: 'Send it again under the same idempotency key.' },
+  MEDIA_TYPE_UNSUPPORTED: { status: 415, retryable: false, what: 'The content type is not supported here.', todo: 'Use application/json, or application/x-ndjson for bulk.' },
+  CURSOR_MALFORMED: { status: 400, retryable: false, what: 'The cursor was not issued by this list.', todo: 'Start again without a cursor.' },
+  IDEMPOTENCY_KEY_MALFORMED: { status: 400, retryable: false, what: 'The idempotency key is not 1 to 255 visible ASCII characters.', todo: 'Use a UUID.' },
+  IDEMPOTENCY_KEY_REUSED: { status: 422, retryable: false, what: 'The idempotency key was used with another body.', todo: 'Use a new key for a new request.' },
+  ANCHOR_POLICY_NOT_ALLOWED: { status: 403, retryable: false, what: 'The tenant does not allow a weaker anchor policy.', todo: 'Leave `anchorPolicy` out, or strengthen it.' },
+  // Access
+  UNAUTHENTICATED: { status: 401, retryable: false, what: 'The API key is missing, unknown, expired or revoked.', todo: 'Send `Authorization: Bearer <key>`.' },
+  FORBIDDEN: { status: 403, retryable: false, what: 'The key lacks the scope for this.', todo: 'Ask an administrator for the scope named.' },
+  NOT_FOUND: { status: 404, retryable: false, what: 'There is no such thing here.', todo: 'Check the id.' },
+  METHOD_NOT_ALLOWED: { status: 405, retryable: false, what: 'The resource has no such method.', todo: 'See the `Allow` header and /docs.' },
+  NOT_READY: { status: 409, retryable: true, what: 'The evidence asked for does not exist yet.', todo: 'Ask again after `Retry-After`, or use `?wait`.' },
+  TENANT_SUSPENDED: { status: 403, retryable: false, what: 'The tenant is suspended.', todo: 'Ask the operator.' },
+  ORG_UNIT_CLOSED: { status: 403, retryable: false, what: 'The org unit of this key is closed.', todo: 'Use a key of an open unit.' },
+  RATE_LIMITED: { status: 429, retryable: true, what: 'Too many requests.', todo: 'Wait for `Retry-After`.' },
+  TOO_MANY_PENDING: { status: 429, retryable: true, what: 'The tenant has as many pending proofs as it may.', todo: 'Wait for `Retry-After`.' },
+  CONFLICT: { status: 409, retryable: false, what: 'The state does not allow this.', todo: 'See `detail`.' },
+  STORE_UNAVAILABLE: { status: 503, retryable: true, what: 'The database does not answer.', todo: 'Repeat with the same idempotency key.' },
+  INTERNAL: { status: 500, retryable: true, what: 'Something failed here.', todo: 'Report the request id.' },
+  // Lifecycle
+  TRANSITION_NOT_ALLOWED: { status: 409, retryable: false, what: 'The proof cannot go from its state to the one asked for.', todo: 'Read the proof again.' },
+  CONFIG_INVALID: { status: 500, retryable: false, what: 'The configuration is not acceptable.', todo: 'Correct every fault listed.' },
+  // Signer
+  SIGNER_UNAVAILABLE: { status: 503, retryable: true, what: 'The signer does not answer.', todo: 'Nothing; it is tried again.' },
+  SIGNER_MTLS_REJECTED: { status: 502, retryable: true, what: 'The signer refused our client certificate.', todo: 'Renew the certificate or correct the allow-list.' },
+  SIGNER_REFUSED: { status: 502, retryable: false, what: 'The signer refused the request.', todo: 'See `detail`; correct the value or the policy.' },
+  SIGNER_KEY_NOT_ACTIVE: { status: 502, retryable: true, what: 'The key version no longer signs.', todo: 'Nothing; the next version is taken.' },
+  SIGNER_BAD_SIGNATURE: { status: 502, retryable: true, what: 'The signer answered with a signature that the pinned key does not verify.', todo: 'Check which key the signer holds.' },
+  SIGNER_BAD_ANSWER: { status: 502, retryable: true, what: 'The signer answered outside its protocol.', todo: 'Check the signer.' },
+  SIGNER_IDEMPOTENCY_CONFLICT: { status: 409, retryable: false, what: 'The idempotency key was used with another request.', todo: 'Use the key derived from the request.' },
+  // Log
+  LOG_ROLLBACK: { status: 500, retryable: false, what: 'The log head is behind what was signed or anchored.', todo: 'Stop; see runbooks/log-rollback.md.' },
+  LOG_MALFORMED: { status: 400, retryable: false, what: 'A log structure is malformed.', todo: 'See `detail`.' },
+  LOG_TILE_NOT_FOUND: { status: 404, retryable: false, what: 'The log does not have this tile yet.', todo: 'Read /log/checkpoint for the size.' },
+  // Timestamp
+  TSA_UNAVAILABLE: { status: 503, retryable: true, what: 'No timestamp authority answered.', todo: 'Nothing; it is tried again.' },
+  TSA_REJECTED: { status: 502, retryable: true, what: 'The authority rejected the request.', todo: 'Nothing; another is asked.' },
+  TSA_BAD_TOKEN: { status: 502, retryable: true, what: 'The token failed verification.', todo: 'Nothing; another authority is asked. See `detail` for the point that failed.' },
+  // Ledger
+  LEDGER_UNAVAILABLE: { status: 503, retryable: true, what: 'The ledger does not answer.', todo: 'Nothing; it is tried again.' },
+  LEDGER_REJECTED: { status: 502, retryable: false, what: 'The ledger refuses the transaction for a reason of ours.', todo: 'Correct funds or configuration, then retry the anchor.' },
+  LEDGER_SUSPECT: { status: 502, retryable: false, what: 'The ledger shows something else than we sent.', todo: 'See runbooks/anchor-suspect.md.' },
+  LEDGER_NOT_CONFIRMED: { status: 503, retryable: true, what: 'The mirrors do not show the message yet.', todo: 'Nothing; they are asked again.' },
+  ANCHOR_MESSAGE_TOO_LONG: { status: 500, retryable: false, what: 'An anchor message holds at most 100 bytes.', todo: 'Shorten the origin id.' },
+  // Licences
+  GRANT_MALFORMED: { status: 400, retryable: false, what: 'The grant is not a compact JWS over canonical JSON of a grant.', todo: 'Import the file as the issuer made it.' },
+  GRANT_SIGNATURE_INVALID: { status: 422, retryable: false, what: 'The grant is not signed by a configured issuer key.', todo: 'Ask the issuer, or configure its key.' },
+  GRANT_WRONG_INSTANCE: { status: 422, retryable: false, what: 'The grant is for another instance.', todo: 'Ask the issuer for one with this fingerprint.' },
+  GRANT_ID_REUSED: { status: 409, retryable: false, what: 'Another grant bears this id.', todo: 'Ask the issuer.' },
+  GRANT_CHAIN_BROKEN: { status: 422, retryable: false, what: 'The grant does not follow the last one imported.', todo: 'Import the missing grant named first.' },
+  GRANT_DATES_INVALID: { status: 422, retryable: false, what: 'The dates of the grant do not fit.', todo: 'Ask the issuer.' },
+  GRANT_ALLOCATION_INVALID: { status: 422, retryable: false, what: 'The allocations exceed their parent or name unknown units.', todo: 'Ask the issuer.' },
+  GRANT_QUOTA_INVALID: { status: 422, retryable: false, what: 'The quota does not fit.', todo: 'Ask the issuer.' },
+  GRANT_TENANT_UNKNOWN: { status: 422, retryable: false, what: 'The grant names a tenant that does not exist here.', todo: 'Create the tenant first.' },
+  GRANT_KIND_UNSUPPORTED: { status: 422, retryable: false, what: 'This kind of grant cannot be imported yet.', todo: 'Import a BASE grant.' },
+  // Verification input
+  BUNDLE_MALFORMED: { status: 400, retryable: false, what: 'The input is not a Proofline bundle.', todo: 'Send the bundle as it was downloaded.' },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** An error with a code of the catalogue. `detail` says what was expected and what came; never a secret. */
+export class ProoflineError extends Error {
+  readonly code: ErrorCode;
+  readonly detail: string;
+  /** Structured facts for the problem document, e.g. `{ items: [...] }`. */
+  readonly extra: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, detail = '', options: { cause?: unknown; extra?: Record<string, unknown> } = {}) {
+    super(detail === '' ? `${code}: ${ERRORS[code].what}` : `${code}: ${detail}`, options.cause === undefined ? {} : { cause: options.cause });
+    this.name = 'ProoflineError';
+    this.code = code;
+    this.detail = detail;
+    this.extra = options.extra ?? {};
+  }
+
+  get entry(): ErrorEntry {
+    return ERRORS[this.code];
+  }
+}
+
+/** Ends an exhaustive switch: a member of a union that no case handles does not compile. */
+export function unreachable(value: never): never {
+  throw new Error(`unreachable: ${String(value)}`);
+}

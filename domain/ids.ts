@@ -1,0 +1,31 @@
+/**
+ * Ids: branded UUIDs (version 4: 122 random bits, so that knowing one tells nothing of another), and the ids of
+ * workflows, built here and nowhere else.
+ */
+
+declare const brand: unique symbol;
+export type Id<Name extends string> = string & { readonly [brand]: Name };
+
+export type TenantId = Id<'tenant'>;
+export type OrgUnitId = Id<'org-unit'>;
+export type ApiKeyId = Id<'api-key'>;
+export type SubmissionId = Id<'submission'>;
+export type ProofId = Id<'proof'>;
+export type BatchId = Id<'batch'>;
+
+/** Source of ids; production uses `crypto.randomUUID`, tests a counter. */
+export type NewId = () => string;
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+export function isUuid(value: unknown): value is string {
+  return typeof value === 'string' && UUID.test(value);
+}
+
+export const workflowIds = {
+  /** Generation 1 has no suffix; a batch whose motion had to be rebuilt goes on under the next. */
+  certifyBatch: (batch: BatchId, generation = 1): string => (generation === 1 ? `batch:${batch}` : `batch:${batch}:${generation}`),
+  runLog: (origin: string): string => `log:${origin}`,
+  anchorCheckpoint: (origin: string, size: bigint): string => `anchor:${origin}:${size}`,
+  importLicense: (grantHash: string): string => `license:${grantHash}`,
+} as const;
