@@ -24,7 +24,8 @@ export function isUuid(value: unknown): value is string {
 
 export const workflowIds = {
   /** Generation 1 has no suffix; a batch whose motion had to be rebuilt goes on under the next. */
-  certifyBatch: (batch: BatchId, generation = 1): string => (generation === 1 ? `batch:${batch}` : `batch:${batch}:${generation}`),
+  certifyBatch: (batch: BatchId, generation = 1): string =>
+    generation === 1 ? `batch:${batch}` : `batch:${batch}:${generation}`,
   runLog: (origin: string): string => `log:${origin}`,
   anchorCheckpoint: (origin: string, size: bigint): string => `anchor:${origin}:${size}`,
   importLicense: (grantHash: string): string => `license:${grantHash}`,

@@ -5,7 +5,16 @@ const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const PLAIN = /[^"\\\u0000-\u001f]*/y;
 const SPACE = /[ \t\n\r]*/y;
 const HEX4 = /^[0-9a-fA-F]{4}$/;
-const ESCAPES: Readonly<Record<string, string>> = { '"': '"', '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
+const ESCAPES: Readonly<Record<string, string>> = {
+  '"': '"',
+  '\\': '\\',
+  '/': '/',
+  b: '\b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+};
 
 /**
  * Parses one JSON text (RFC 8259) and refuses what would be lost before canonicalisation (RFC 7493 §2): a member
@@ -34,7 +43,8 @@ class StrictParser {
   }
 
   #value(depth: number): unknown {
-    if (depth > MAX_DEPTH) throw new ProoflineError('JSON_TOO_DEEP', `more than ${MAX_DEPTH} levels at offset ${this.#at}`);
+    if (depth > MAX_DEPTH)
+      throw new ProoflineError('JSON_TOO_DEEP', `more than ${MAX_DEPTH} levels at offset ${this.#at}`);
     this.#skipSpace();
     const c = this.#text[this.#at];
     switch (c) {
@@ -66,12 +76,18 @@ class StrictParser {
       const start = this.#at;
       if (this.#text[this.#at] !== '"') this.#malformed('a member name is missing');
       const key = this.#string();
-      if (seen.has(key)) throw new ProoflineError('JSON_DUPLICATE_KEY', `${JSON.stringify(key)} again at offset ${start}`);
+      if (seen.has(key))
+        throw new ProoflineError('JSON_DUPLICATE_KEY', `${JSON.stringify(key)} again at offset ${start}`);
       seen.add(key);
       this.#skipSpace();
       if (!this.#take(':')) this.#malformed("':' is missing");
       // A plain assignment of "__proto__" would set the prototype instead of a member.
-      Object.defineProperty(out, key, { value: this.#value(depth + 1), enumerable: true, writable: true, configurable: true });
+      Object.defineProperty(out, key, {
+        value: this.#value(depth + 1),
+        enumerable: true,
+        writable: true,
+        configurable: true,
+      });
       this.#skipSpace();
     } while (this.#take(','));
     if (!this.#take('}')) this.#malformed("',' or '}' is missing");

@@ -1,0 +1,73 @@
+/**
+ * The bundle: everything needed to verify one proof, downloadable from SEALED on and upgraded in place. All byte
+ * values are base64url without padding unless said; sizes, indices and sequence numbers are decimal strings.
+ */
+import type { Statement } from './statement.ts';
+
+export const BUNDLE_MEDIA_TYPE = 'application/vnd.proofline.bundle+json';
+export const BUNDLE_TYPE = 'proofline/bundle/v1';
+
+/** Where the leaf is in the tree of one checkpoint: RFC 6962 §2.1.1 audit path, leaf to root, 32 bytes each. */
+export interface Inclusion {
+  readonly origin: string;
+  readonly index: string;
+  readonly size: string;
+  readonly path: readonly string[];
+}
+
+/** An RFC 3161 token (DER) over SHA-256 of the body of the bundle's checkpoint. `crls`: DER, stored at acceptance. */
+export interface BundleTimestamp {
+  readonly tsa: string;
+  readonly token: string;
+  readonly crls?: readonly string[];
+}
+
+/** A checkpoint's record on Hedera. `checkpoint` and `inclusion` where they differ from the bundle's own. */
+export interface AnchorEntry {
+  readonly ledger: 'hedera-hcs/v1';
+  readonly network: string;
+  readonly topicId: string;
+  readonly sequenceNumber: string;
+  /** `seconds.nnnnnnnnn`. */
+  readonly consensusTimestamp: string;
+  /** `0.0.x@seconds.nnnnnnnnn`. */
+  readonly transactionId: string;
+  readonly payer: string;
+  /** The ASCII message, `pl1|…`. */
+  readonly message: string;
+  readonly prevRunningHash: string;
+  readonly runningHash: string;
+  readonly checkpoint?: string;
+  readonly inclusion?: Inclusion;
+}
+
+/** A public key of ours that the evidence uses, with the window in which it signs. */
+export interface PublishedKey {
+  readonly kid: string;
+  readonly version: number;
+  readonly purpose: 'seal' | 'certificate' | 'log-checkpoint';
+  readonly alg: 'ES256' | 'EdDSA';
+  readonly jwk: Readonly<Record<string, string>>;
+  readonly validFrom: string;
+  readonly validTo?: string;
+  readonly state: 'active' | 'verify-only' | 'suspended' | 'compromised' | 'destroyed' | 'pre-active';
+  readonly compromisedAt?: string;
+}
+
+export interface Bundle {
+  readonly type: typeof BUNDLE_TYPE;
+  readonly statement: Statement;
+  /** Detached JWS `header..signature` over JCS(statement). */
+  readonly seal: string;
+  /** Absent until the leaf is under a published checkpoint. */
+  readonly inclusion?: Inclusion;
+  /** A C2SP signed note. Absent with `inclusion`. */
+  readonly checkpoint?: string;
+  readonly timestamps: readonly BundleTimestamp[];
+  readonly anchors: readonly AnchorEntry[];
+  /** Compact JWS, once issued. */
+  readonly certificate?: string;
+  /** What is still to come, in order; empty when nothing is. */
+  readonly pending: readonly ('inclusion' | 'timestamp' | 'anchor' | 'certificate')[];
+  readonly keys: readonly PublishedKey[];
+}
