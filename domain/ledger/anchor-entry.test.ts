@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { findAnchorEntryFault, type HederaAnchorEntry } from './anchor-entry.ts';
+import type { AnchorEntry } from '../bundle.ts';
+import { findAnchorEntryFault } from './anchor-entry.ts';
 import {
   formatMirrorTransactionId,
   formatTransactionId,
@@ -11,11 +12,11 @@ import {
 const b64url = (base64: string): string => base64.replaceAll('+', '-').replaceAll('/', '_');
 
 /** Testnet topic 0.0.4603900, second message. */
-const ENTRY: HederaAnchorEntry = {
+const ENTRY: AnchorEntry = {
   ledger: 'hedera-hcs/v1',
   network: 'testnet',
   topicId: '0.0.4603900',
-  sequenceNumber: 2,
+  sequenceNumber: '2',
   consensusTimestamp: '1683553060.092158003',
   transactionId: '0.0.2617920@1683553052.000000000',
   payer: '0.0.2617920',
@@ -33,7 +34,7 @@ describe('anchor entry', () => {
     ['message', 'Message 3'],
     ['topicId', '0.0.4603901'],
     ['payer', '0.0.2617921'],
-    ['sequenceNumber', 3],
+    ['sequenceNumber', '3'],
     ['consensusTimestamp', '1683553060.092158004'],
     ['prevRunningHash', ENTRY.runningHash],
     ['runningHash', ENTRY.prevRunningHash],
@@ -46,7 +47,7 @@ describe('anchor entry', () => {
     ['topicId', '0.0'],
     ['consensusTimestamp', '1683553060.92158003'],
     ['transactionId', '0.0.2617920-1683553052-000000000'],
-    ['sequenceNumber', 0],
+    ['sequenceNumber', '0'],
     ['prevRunningHash', 'AA'],
     ['runningHash', ''],
   ] as const)('has a fault when its %s is malformed', (member, value) => {
