@@ -1,0 +1,220 @@
+import { type BatchId, type TenantId, workflowIds } from '../domain/ids.ts';
+import type { AnchorPolicy, AnchorWindow } from '../domain/states.ts';
+import { enqueueMotion } from './outbox.ts';
+import { type Db, inTransaction, type Tx } from './pool.ts';
+
+/** Proofs that one batch carries, unless it is one submission above `LONE_SUBMISSION`. */
+export const BATCH_CAPACITY = 2_000;
+/** A submission with more proofs than this travels alone. */
+export const LONE_SUBMISSION = 1_000;
+/** Tenant ids shown in Temporal; beyond these `many` stands for all. */
+const SHOWN_TENANTS = 16;
+
+/** What `certifyBatch` is started with. */
+export interface BatchStart {
+  readonly batchId: BatchId;
+  readonly generation: number;
+  readonly proofCount: number;
+  readonly anchorPolicy: AnchorPolicy;
+  readonly tenantIds: readonly string[];
+}
+
+// The oldest head of any (class, tenant) decides the class; then tenants take turns. A loose index scan finds the
+// heads, so that a backlog of a million rows costs no more than its tenants.
+const TAKE = `
+  WITH RECURSIVE heads AS (
+    (SELECT anchor_policy, anchor_window, tenant_id, received_at FROM submission_queue ORDER BY anchor_policy, anchor_window, tenant_id, received_at LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM heads h, LATERAL (
+      SELECT q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at FROM submission_queue q
+      WHERE (q.anchor_policy, q.anchor_window, q.tenant_id) > (h.anchor_policy, h.anchor_window, h.tenant_id)
+      ORDER BY q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at LIMIT 1) n
+  ), class AS (
+    SELECT anchor_policy, anchor_window FROM heads ORDER BY received_at LIMIT 1
+  ), waiting AS (
+    SELECT q.*, row_number() OVER (PARTITION BY q.tenant_id ORDER BY q.received_at, q.submission_id) AS turn
+    FROM class c JOIN heads h USING (anchor_policy, anchor_window), LATERAL (
+      SELECT * FROM submission_queue s WHERE s.anchor_policy = c.anchor_policy AND s.anchor_window = c.anchor_window AND s.tenant_id = h.tenant_id
+      ORDER BY s.received_at, s.submission_id LIMIT $1) q
+  ), numbered AS (
+    SELECT *, row_number() OVER (ORDER BY turn, received_at, submission_id) AS place FROM waiting
+  ), lone AS (
+    SELECT proof_count > $2 AS alone FROM numbered WHERE place = 1
+  ), counted AS (
+    SELECT submission_id, place, sum(proof_count) OVER (ORDER BY place) AS running FROM numbered, lone WHERE lone.alone OR proof_count <= $2
+  )
+  DELETE FROM submission_queue d USING counted k, lone
+  WHERE d.submission_id = k.submission_id AND CASE WHEN lone.alone THEN k.place = 1 ELSE k.running <= $1 END
+  RETURNING d.submission_id, d.tenant_id, d.proof_count, d.anchor_policy, d.anchor_window`;
+
+/**
+ * Forms one batch of what waits, if fewer than `maxUnsealed` are before their seal, and owes its start to Temporal:
+ * all in one transaction. One former at a time; another finds `busy`. Locks: the advisory lock, then queue rows.
+ */
+export function formBatch(
+  db: Db,
+  options: { readonly newId: () => string; readonly now: string; readonly maxUnsealed: number },
+): Promise<'formed' | 'nothing' | 'full' | 'busy'> {
+  return inTransaction(db, async (tx) => {
+    const { rows: lock } = await tx.query("SELECT pg_try_advisory_xact_lock(hashtext('proofline.form_batch')) AS held");
+    if (!lock[0].held) return 'busy';
+    const { rows: unsealed } = await tx.query(
+      "SELECT count(*)::int AS n FROM (SELECT FROM batches WHERE state = 'FORMED' LIMIT $1) b",
+      [options.maxUnsealed],
+    );
+    if (unsealed[0].n >= options.maxUnsealed) return 'full';
+    const { rows: taken } = await tx.query(TAKE, [BATCH_CAPACITY, LONE_SUBMISSION]);
+    if (taken.length === 0) return 'nothing';
+    const { anchor_policy: anchorPolicy, anchor_window: anchorWindow } = taken[0] as {
+      anchor_policy: AnchorPolicy;
+      anchor_window: AnchorWindow;
+    };
+    const start: BatchStart = {
+      batchId: options.newId() as BatchId,
+      generation: 1,
+      proofCount: taken.reduce((sum, row) => sum + row.proof_count, 0),
+      anchorPolicy,
+      tenantIds: shownTenants(taken.map((row) => row.tenant_id)),
+    };
+    const submissions = taken.map((row) => row.submission_id);
+    await tx.query(
+      `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, anchor_deadline, formed_at)
+       SELECT $1, $2, $3, $4, min(anchor_deadline), $6 FROM submissions WHERE id = ANY ($5::uuid[])`,
+      [start.batchId, anchorPolicy, anchorWindow, start.proofCount, submissions, options.now],
+    );
+    await tx.query('UPDATE submissions SET batch_id = $1 WHERE id = ANY ($2::uuid[])', [start.batchId, submissions]);
+    await enqueueMotion(tx, [startOf(start)], options.now);
+    return 'formed';
+  });
+}
+
+/** The outbox row that starts a batch's workflow. */
+export function startOf(start: BatchStart): { kind: 'start'; workflowId: string; name: string; payload: BatchStart } {
+  return {
+    kind: 'start',
+    workflowId: workflowIds.certifyBatch(start.batchId, start.generation),
+    name: 'certifyBatch',
+    payload: start,
+  };
+}
+
+function shownTenants(all: readonly TenantId[]): readonly string[] {
+  const distinct = [...new Set(all)];
+  return distinct.length > SHOWN_TENANTS ? ['many'] : distinct;
+}
+
+/** Whether a batch's evidence is complete for its policy, and when its earliest waiting PREFERRED member gives up. */
+export interface EvidenceArm {
+  readonly complete: boolean;
+  /** RFC 3339; null when nobody waits for a deadline. */
+  readonly deadline: string | null;
+}
+
+/**
+ * Asks, under the lock that `advanceEvidence` holds while it decides, whether the batch's evidence is complete; if
+ * not, arms it to be woken once. Whatever lands later then finds it armed: the two cannot miss each other.
+ * Lock order: log_progress, then the batch row.
+ */
+export async function armBatch(tx: Tx, batch: BatchId, origin: string, now: string): Promise<EvidenceArm> {
+  const { rows: progress } = await tx.query(
+    'SELECT timestamp_cursor, anchor_cursor FROM log_progress WHERE origin = $1 FOR UPDATE',
+    [origin],
+  );
+  const { rows } = await tx.query(
+    `UPDATE batches b SET anchor_deadline = w.deadline, evidence_complete_at = CASE WHEN w.complete THEN $4::timestamptz END
+     FROM (
+       SELECT a.id, d.deadline, a.leaves_pending = 0 AND coalesce(a.max_leaf_index, -1) < $2::bigint
+         AND (a.anchor_policy = 'NONE' OR coalesce(a.max_leaf_index, -1) < $3::bigint OR d.deadline <= $4::timestamptz) AS complete
+       FROM batches a, LATERAL (
+         SELECT min(p.anchor_deadline) AS deadline FROM seals s JOIN proofs p ON p.id = s.proof_id
+         WHERE s.batch_id = a.id AND p.anchor_policy = 'PREFERRED' AND p.state IN ('SEALED', 'TIMESTAMPED')
+           AND NOT EXISTS (SELECT FROM licence_queue q WHERE q.proof_id = p.id) AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)) d
+       WHERE a.id = $1) w
+     WHERE b.id = w.id RETURNING w.complete, w.deadline`,
+    [batch, (progress[0]?.timestamp_cursor ?? 0n).toString(), (progress[0]?.anchor_cursor ?? 0n).toString(), now],
+  );
+  return { complete: rows[0].complete, deadline: rows[0].deadline };
+}
+
+/** The batch has all the seals it will get. Frees its place among the unsealed and tells the relay. Key (batch). */
+export async function markSealed(tx: Tx, batch: BatchId, now: string): Promise<void> {
+  await tx.query(
+    "UPDATE batches SET state = 'SEALED', sealed_at = $2, wait_reason = NULL WHERE id = $1 AND state = 'FORMED'",
+    [batch, now],
+  );
+  await tx.query("SELECT pg_notify('proofline_intake', '')");
+}
+
+/** What keeps a batch open. */
+export interface BatchRemainder {
+  readonly awaitingEvidence: number;
+  readonly awaitingLicence: number;
+  readonly unsigned: number;
+}
+
+/** Counts what the batch still has to bring to an end; closes it when there is nothing. Key (batch). */
+export async function closeIfDone(tx: Tx, batch: BatchId, now: string): Promise<BatchRemainder> {
+  const { rows } = await tx.query(
+    `SELECT
+       (SELECT count(*)::int FROM licence_queue WHERE batch_id = $1) AS licence,
+       (SELECT count(*)::int FROM certificates WHERE batch_id = $1 AND jws IS NULL) AS unsigned,
+       (SELECT count(*)::int FROM seals s JOIN proofs p ON p.id = s.proof_id WHERE s.batch_id = $1 AND p.state IN ('RECEIVED', 'SEALED', 'TIMESTAMPED', 'ANCHORED')
+          AND NOT EXISTS (SELECT FROM licence_queue q WHERE q.proof_id = p.id) AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)) AS evidence`,
+    [batch],
+  );
+  const left = { awaitingEvidence: rows[0].evidence, awaitingLicence: rows[0].licence, unsigned: rows[0].unsigned };
+  if (left.awaitingEvidence + left.awaitingLicence + left.unsigned === 0) {
+    await tx.query(
+      "UPDATE batches SET state = 'CLOSED', closed_at = $2, wait_reason = NULL WHERE id = $1 AND state = 'SEALED'",
+      [batch, now],
+    );
+  }
+  return left;
+}
+
+/** An open batch, for the reconciler. */
+export interface OpenBatch extends BatchStart {
+  readonly formedAt: string;
+}
+
+/** Open batches formed before `before`, oldest first, after the cursor; at most `limit`. */
+export async function readOpenBatches(
+  db: Db,
+  before: string,
+  after: { formedAt: string; id: string } | undefined,
+  limit: number,
+): Promise<readonly OpenBatch[]> {
+  const { rows } = await db.query(
+    `SELECT b.id AS "batchId", b.generation, b.proof_count AS "proofCount", b.anchor_policy AS "anchorPolicy", b.formed_at AS "formedAt",
+       (SELECT array_agg(DISTINCT s.tenant_id::text) FROM submissions s WHERE s.batch_id = b.id) AS tenants
+     FROM batches b WHERE b.state <> 'CLOSED' AND b.formed_at < $1 AND (b.formed_at, b.id) > ($2, $3) ORDER BY b.formed_at, b.id LIMIT $4`,
+    [before, after?.formedAt ?? '-infinity', after?.id ?? '00000000-0000-0000-0000-000000000000', limit],
+  );
+  return rows.map(({ tenants, ...row }) => ({ ...row, tenantIds: shownTenants(tenants ?? []) }));
+}
+
+/** Owes Temporal a new run of a batch whose run is gone. Key (batch, generation): of two reconcilers one wins. */
+export function restartBatch(db: Db, batch: BatchStart, now: string): Promise<'restarted' | 'no-longer-open'> {
+  return inTransaction(db, async (tx) => {
+    const { rowCount } = await tx.query(
+      "UPDATE batches SET generation = generation + 1 WHERE id = $1 AND generation = $2 AND state <> 'CLOSED'",
+      [batch.batchId, batch.generation],
+    );
+    if (rowCount !== 1) return 'no-longer-open';
+    const { batchId, proofCount, anchorPolicy, tenantIds } = batch;
+    await enqueueMotion(
+      tx,
+      [startOf({ batchId, generation: batch.generation + 1, proofCount, anchorPolicy, tenantIds })],
+      now,
+    );
+    return 'restarted';
+  });
+}
+
+/** What the batch waits for, in one word of the WaitReason attribute; null when it moves. Shown to operators. */
+export async function setWaitReason(db: Db, batch: BatchId, reason: string | null): Promise<void> {
+  await db.query('UPDATE batches SET wait_reason = $2 WHERE id = $1 AND wait_reason IS DISTINCT FROM $2', [
+    batch,
+    reason,
+  ]);
+}
