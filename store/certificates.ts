@@ -1,0 +1,103 @@
+import type { BatchId, ProofId, TenantId } from '../domain/ids.ts';
+import type { ProofState } from '../domain/states.ts';
+import { type Db, inTransaction } from './pool.ts';
+import { appendTimeline, describeMembers } from './timeline.ts';
+
+/** Drafts that one signing step takes: one call to the signer. */
+export const CERTIFICATE_CHUNK = 1_000;
+
+/**
+ * Queues for their licence unit the members whose evidence is complete under their own policy: anchored, or
+ * timestamped with policy NONE or a PREFERRED deadline that has passed. Key (proof): queued or drafted once.
+ * Returns the tenants that have proofs of this batch in the queue.
+ */
+export function queueForLicence(db: Db, batch: BatchId, now: string): Promise<readonly TenantId[]> {
+  return inTransaction(db, async (tx) => {
+    // The row lock decides between the anchor, the deadline and a cancellation.
+    await tx.query(
+      `WITH ready AS MATERIALIZED (
+         SELECT p.id, p.tenant_id, p.org_unit_id, p.received_at FROM seals s JOIN proofs p ON p.id = s.proof_id
+         WHERE s.batch_id = $1 AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)
+           AND (p.state = 'ANCHORED' OR (p.state = 'TIMESTAMPED' AND (p.anchor_policy = 'NONE' OR (p.anchor_policy = 'PREFERRED' AND p.anchor_deadline <= $2))))
+         ORDER BY p.id FOR UPDATE OF p)
+       INSERT INTO licence_queue (tenant_id, received_at, proof_id, org_unit_id, batch_id)
+       SELECT tenant_id, received_at, id, org_unit_id, $1 FROM ready ON CONFLICT (proof_id) DO NOTHING`,
+      [batch, now],
+    );
+    const { rows } = await tx.query<{ tenant_id: TenantId }>(
+      'SELECT DISTINCT tenant_id FROM licence_queue WHERE batch_id = $1 ORDER BY tenant_id',
+      [batch],
+    );
+    return rows.map((row) => row.tenant_id);
+  });
+}
+
+/** A drafted certificate that waits for its signature. `payload` is the JCS text to sign. */
+export interface Draft {
+  readonly proofId: ProofId;
+  readonly payload: string;
+}
+
+/** The next drafts of the batch without a signature, in proof order. */
+export async function readDrafts(db: Db, batch: BatchId): Promise<readonly Draft[]> {
+  const { rows } = await db.query<Draft>(
+    'SELECT proof_id AS "proofId", payload FROM certificates WHERE batch_id = $1 AND jws IS NULL ORDER BY proof_id LIMIT $2',
+    [batch, CERTIFICATE_CHUNK],
+  );
+  return rows;
+}
+
+/**
+ * Keeps signed certificates and moves their proofs to the final state that each draft names, with timeline and
+ * events. The first persisted signature wins. Key (proof). Locks: proofs by id, certificates.
+ */
+export function storeCertificates(
+  db: Db,
+  input: {
+    readonly batch: BatchId;
+    readonly certificates: readonly { readonly proofId: ProofId; readonly jws: string }[];
+    readonly now: string;
+  },
+): Promise<number> {
+  return inTransaction(db, async (tx) => {
+    const ids = input.certificates.map((c) => c.proofId);
+    await tx.query('SELECT FROM proofs WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE', [ids]);
+    const { rows } = await tx.query<{ id: ProofId; tenant_id: TenantId; final_state: ProofState }>(
+      `WITH signed AS (
+         UPDATE certificates c SET jws = u.jws, signed_at = $3 FROM unnest($1::uuid[], $2::text[]) AS u (proof, jws)
+         WHERE c.proof_id = u.proof AND c.jws IS NULL RETURNING c.proof_id, c.final_state)
+       UPDATE proofs p SET state = s.final_state, certified_at = $3, failure = NULL FROM signed s WHERE p.id = s.proof_id
+       RETURNING p.id, p.tenant_id, s.final_state`,
+      [ids, input.certificates.map((c) => c.jws), input.now],
+    );
+    const { rows: members } = await tx.query<{ proof_id: ProofId; tenant_id: TenantId }>(
+      'SELECT proof_id, tenant_id FROM seals WHERE batch_id = $1',
+      [input.batch],
+    );
+    const groups = new Map<string, { tenantId: TenantId; state: ProofState; moved: ProofId[] }>();
+    for (const row of rows) {
+      const key = `${row.tenant_id}:${row.final_state}`;
+      const group = groups.get(key) ?? { tenantId: row.tenant_id, state: row.final_state, moved: [] };
+      group.moved.push(row.id);
+      groups.set(key, group);
+    }
+    await appendTimeline(
+      tx,
+      [...groups.values()].map((g) => {
+        const moved = new Set(g.moved);
+        const stayed = members
+          .filter((m) => m.tenant_id === g.tenantId && !moved.has(m.proof_id))
+          .map((m) => m.proof_id);
+        return {
+          tenantId: g.tenantId,
+          scope: { batchId: input.batch },
+          state: g.state,
+          at: input.now,
+          ...describeMembers(g.moved, stayed),
+        };
+      }),
+    );
+    await tx.query("SELECT pg_notify('proofline_done', '')");
+    return rows.length;
+  });
+}
