@@ -1,0 +1,264 @@
+/**
+ * The client of the remote signer (signer/1). Nothing that the signer says is used before the signature verifies
+ * under the public key pinned for (kid, version): an answer of a wrong, swapped or broken signer is an error here,
+ * never a seal.
+ */
+import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { canonicalBytes } from '../../domain/canonical-json.ts';
+import { ProoflineError } from '../../domain/errors.ts';
+import {
+  badAnswer,
+  readInfo,
+  readKey,
+  readKeys,
+  readSignatures,
+  readTreeHead,
+  type SignerAlg,
+  type SignerInfo,
+  type SignerJwk,
+  type SignerKey,
+  type SignRequest,
+  type SignResult,
+} from './signer-protocol.ts';
+import { createSignerTransport, type SignerTransportOptions } from './signer-transport.ts';
+
+export type { SignerInfo, SignerJwk, SignerKey, SignerKeyVersion, SignRequest, SignResult } from './signer-protocol.ts';
+
+export interface Signer {
+  info(): Promise<SignerInfo>;
+  keys(): Promise<readonly SignerKey[]>;
+  /** Throws SIGNER_REFUSED if the signer has no such key. */
+  key(kid: string): Promise<SignerKey>;
+  /**
+   * Signs in order; all signatures are by one version and verified. Repeating the same request within the hour gives
+   * the same bytes. Throws SIGNER_UNAVAILABLE, SIGNER_MTLS_REJECTED, SIGNER_REFUSED (`extra.index` where one value is
+   * to blame), SIGNER_KEY_NOT_ACTIVE, SIGNER_BAD_SIGNATURE, SIGNER_BAD_ANSWER, SIGNER_IDEMPOTENCY_CONFLICT, and for
+   * checkpoints LOG_ROLLBACK (`extra.lastSize`, `extra.lastRoot`).
+   */
+  sign(request: SignRequest, signal?: AbortSignal): Promise<SignResult>;
+  /** Signs Hedera transaction bodies that the signer's policy allows (Ed25519, 64 bytes each); at most 100, all or none. */
+  signTransaction(
+    request: { readonly kid: string; readonly bodies: readonly Uint8Array[] },
+    signal?: AbortSignal,
+  ): Promise<{ readonly version: number; readonly signatures: readonly Uint8Array[] }>;
+  /** The last checkpoint of a log that the signer agreed to sign. */
+  lastCheckpoint(origin: string): Promise<{ readonly size: bigint; readonly root: Uint8Array } | undefined>;
+  close(): Promise<void>;
+}
+
+export interface SignerClientOptions extends SignerTransportOptions {
+  /** Keeps apart the idempotency keys of systems that share a signer. */
+  readonly namespace?: string;
+  /**
+   * The public key known for a version, e.g. from `published_keys`. A version without one is pinned as the signer
+   * first showed it to this client.
+   */
+  readonly pins?: (kid: string, version: number) => SignerJwk | undefined;
+}
+
+const MAX_VALUES = 1_000;
+const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
+/** Verifications in flight; they run on the thread pool. */
+const VERIFY_AT_ONCE = 64;
+
+export function createSignerClient(options: SignerClientOptions): Signer {
+  const transport = createSignerTransport(options);
+  const { namespace = 'proofline', pins = () => undefined } = options;
+  const pinned = new Map<string, { readonly alg: SignerAlg; readonly jwk: SignerJwk; readonly key: KeyObject }>();
+
+  /** Remembers each version's public key; a version that shows another key than before is refused. */
+  function pin(key: SignerKey): SignerKey {
+    for (const { version, alg, jwk } of key.versions) {
+      const id = `${key.kid}/${version}`;
+      const known = pins(key.kid, version) ?? pinned.get(id)?.jwk;
+      if (known !== undefined && !isSameJwk(known, jwk))
+        throw new ProoflineError(
+          'SIGNER_BAD_SIGNATURE',
+          `${key.kid} version ${version} is another key than the one pinned`,
+        );
+      if (!pinned.has(id)) pinned.set(id, { alg, jwk, key: importKey(jwk, alg) });
+    }
+    return key;
+  }
+
+  async function fetchKey(kid: string): Promise<SignerKey> {
+    const body = await transport.get(`/v1/keys/${encodeURIComponent(kid)}`);
+    if (body === undefined)
+      throw new ProoflineError('SIGNER_REFUSED', `the signer has no key ${JSON.stringify(kid)}`, {
+        extra: { signerCode: 'not_found' },
+      });
+    const key = readKey(body);
+    if (key.kid !== kid) throw badAnswer(`key ${key.kid}, expected ${kid}`);
+    return pin(key);
+  }
+
+  async function requireSigned(
+    kid: string,
+    version: number,
+    alg: SignerAlg,
+    values: readonly Uint8Array[],
+    signatures: readonly Uint8Array[],
+  ): Promise<void> {
+    const id = `${kid}/${version}`;
+    if (!pinned.has(id)) await fetchKey(kid);
+    const known = pinned.get(id);
+    if (known === undefined || known.alg !== alg)
+      throw badAnswer(`${kid} version ${version} is not a key of the signer for ${alg}`);
+    for (let at = 0; at < values.length; at += VERIFY_AT_ONCE) {
+      const verdicts = await Promise.all(
+        values
+          .slice(at, at + VERIFY_AT_ONCE)
+          .map((value, i) => isSigned(alg, known.key, value, signatures[at + i] as Uint8Array)),
+      );
+      const bad = verdicts.indexOf(false);
+      if (bad >= 0)
+        throw new ProoflineError(
+          'SIGNER_BAD_SIGNATURE',
+          `signature ${at + bad} does not verify under ${kid} version ${version}`,
+          { extra: { index: at + bad } },
+        );
+    }
+  }
+
+  async function signChunk(
+    request: SignRequest,
+    values: readonly Uint8Array[],
+    version: number | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly version: number; readonly signatures: readonly Uint8Array[] }> {
+    const { kid, alg, kind, context } = request;
+    const key = idempotencyKey(namespace, { kid, version, alg, kind, values, context });
+    const body = {
+      ...(version === undefined ? {} : { version }),
+      alg,
+      input: { kind, values: values.map(encode) },
+      context,
+    };
+    const answer = readSignatures(await transport.post(`/v1/keys/${encodeURIComponent(kid)}/sign`, body, key, signal), {
+      kid,
+      alg,
+      count: values.length,
+      ...(version === undefined ? {} : { version }),
+    });
+    await requireSigned(kid, answer.version, alg, values, answer.signatures);
+    return answer;
+  }
+
+  return {
+    info: async () => readInfo(await transport.get('/v1/info')),
+    keys: async () => readKeys(await transport.get('/v1/keys')).map(pin),
+    key: fetchKey,
+    async sign(request, signal) {
+      const signatures: Uint8Array[] = [];
+      let version = request.version;
+      for (const values of chunk(request.values)) {
+        // The version of the first chunk serves the others, also across a rotation.
+        const answer = await withOffset(signatures.length, () => signChunk(request, values, version, signal));
+        version = answer.version;
+        for (const signature of answer.signatures) signatures.push(signature);
+      }
+      if (version === undefined) throw new RangeError('sign: no values');
+      return { kid: request.kid, version, alg: request.alg, signatures };
+    },
+    async signTransaction({ kid, bodies }, signal) {
+      const key = idempotencyKey(namespace, {
+        kid,
+        version: undefined,
+        alg: 'EdDSA',
+        kind: 'hedera',
+        values: bodies,
+        context: {},
+      });
+      const body = { kind: 'hedera', bodies: bodies.map(encode) };
+      const answer = readSignatures(
+        await transport.post(`/v1/keys/${encodeURIComponent(kid)}/sign-transaction`, body, key, signal),
+        { kid, alg: 'EdDSA', count: bodies.length },
+      );
+      await requireSigned(kid, answer.version, 'EdDSA', bodies, answer.signatures);
+      return answer;
+    },
+    async lastCheckpoint(origin) {
+      const body = await transport.get(`/v1/log-memory/${encodeURIComponent(origin)}`);
+      return body === undefined ? undefined : readTreeHead(body);
+    },
+    close: transport.close,
+  };
+}
+
+/** Splits by count and by bytes, so that every request stays below the signer's limits. */
+function* chunk(values: readonly Uint8Array[]): Generator<readonly Uint8Array[]> {
+  let from = 0;
+  let bytes = 0;
+  for (const [at, value] of values.entries()) {
+    if (at > from && (at - from >= MAX_VALUES || bytes + value.length > MAX_CHUNK_BYTES)) {
+      yield values.slice(from, at);
+      from = at;
+      bytes = 0;
+    }
+    bytes += value.length;
+  }
+  if (from < values.length) yield values.slice(from);
+}
+
+/** An index in an error counts from the first value of the request, not of the chunk. */
+async function withOffset<T>(offset: number, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (cause) {
+    if (offset === 0 || !(cause instanceof ProoflineError) || typeof cause.extra.index !== 'number') throw cause;
+    throw new ProoflineError(cause.code, cause.detail, {
+      cause,
+      extra: { ...cause.extra, index: cause.extra.index + offset },
+    });
+  }
+}
+
+/** SHA-256 (hex) over namespace, kid, version, algorithm, the ordered hashes of the inputs and the context. */
+function idempotencyKey(
+  namespace: string,
+  r: {
+    readonly kid: string;
+    readonly version: number | undefined;
+    readonly alg: string;
+    readonly kind: string;
+    readonly values: readonly Uint8Array[];
+    readonly context: Readonly<Record<string, string>>;
+  },
+): string {
+  const inputs = createHash('sha256');
+  for (const value of r.values) inputs.update(createHash('sha256').update(value).digest());
+  const named = {
+    namespace,
+    kid: r.kid,
+    version: r.version ?? null,
+    alg: r.alg,
+    kind: r.kind,
+    count: r.values.length,
+    inputs: inputs.digest('hex'),
+    context: r.context,
+  };
+  return createHash('sha256').update(canonicalBytes(named)).digest('hex');
+}
+
+function isSigned(alg: SignerAlg, key: KeyObject, value: Uint8Array, signature: Uint8Array): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const done = (error: Error | null, verdict: boolean): void => (error === null ? resolve(verdict) : reject(error));
+    if (alg === 'ES256') verify('sha256', value, { key, dsaEncoding: 'ieee-p1363' }, signature, done);
+    else verify(null, value, key, signature, done);
+  });
+}
+
+function importKey(jwk: SignerJwk, alg: SignerAlg): KeyObject {
+  const expected = alg === 'ES256' ? 'P-256' : 'Ed25519';
+  if (jwk.crv !== expected) throw badAnswer(`a key for ${alg} on ${jwk.crv}`);
+  try {
+    return createPublicKey({ key: { ...jwk }, format: 'jwk' });
+  } catch (cause) {
+    throw badAnswer('a public key does not parse', cause);
+  }
+}
+
+const isSameJwk = (a: SignerJwk, b: SignerJwk): boolean =>
+  a.kty === b.kty && a.crv === b.crv && a.x === b.x && a.y === b.y;
+const encode = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');

@@ -1,0 +1,190 @@
+/** The signer as the rest of the house sees it, and the reading of signer/1 answers (`local/signer/openapi.yaml`). */
+import { X509Certificate } from 'node:crypto';
+import { fromBase64Url } from '../../domain/bytes.ts';
+import { ProoflineError } from '../../domain/errors.ts';
+
+export type SignerAlg = 'ES256' | 'EdDSA';
+export type SignerKeyState = 'pre-active' | 'active' | 'verify-only' | 'suspended' | 'compromised' | 'destroyed';
+
+export interface SignRequest {
+  readonly kid: string;
+  /** The newest active version unless told. */
+  readonly version?: number;
+  readonly alg: SignerAlg;
+  readonly kind: 'tbs';
+  /** The bytes to be signed, each ≤ 64 KiB; any number, sent in chunks. */
+  readonly values: readonly Uint8Array[];
+  /** For the signer's log and its idempotency: at most 16 strings of 256 characters. */
+  readonly context: Readonly<Record<string, string>>;
+}
+
+export interface SignResult {
+  readonly kid: string;
+  readonly version: number;
+  readonly alg: string;
+  /** One per value, in order, verified: 64 bytes (ES256: r‖s). */
+  readonly signatures: readonly Uint8Array[];
+}
+
+export interface SignerJwk {
+  readonly kty: string;
+  readonly crv: string;
+  readonly x: string;
+  readonly y?: string;
+}
+
+export interface SignerKeyVersion {
+  readonly version: number;
+  readonly state: SignerKeyState;
+  readonly alg: SignerAlg;
+  readonly jwk: SignerJwk;
+  /** PEM, leaf first; empty where no certificate names the key. */
+  readonly chain: readonly string[];
+  /** RFC 3339; the key signs from here … */
+  readonly validFrom: string;
+  /** … until before here. */
+  readonly validTo?: string;
+  readonly compromisedAt?: string;
+}
+
+export interface SignerKey {
+  readonly kid: string;
+  readonly purpose: string;
+  /** Absent while no version signs. */
+  readonly primaryVersion?: number;
+  readonly versions: readonly SignerKeyVersion[];
+}
+
+export interface SignerInfo {
+  readonly protocol: string;
+  /** True for software keys of a development signer. */
+  readonly dev: boolean;
+}
+
+const STATES: readonly SignerKeyState[] = [
+  'pre-active',
+  'active',
+  'verify-only',
+  'suspended',
+  'compromised',
+  'destroyed',
+];
+
+export function badAnswer(detail: string, cause?: unknown): ProoflineError {
+  return new ProoflineError('SIGNER_BAD_ANSWER', detail, cause === undefined ? {} : { cause });
+}
+
+export function readInfo(body: unknown): SignerInfo {
+  const { protocol, dev } = object(body);
+  if (protocol !== 'signer/1') throw badAnswer(`protocol ${JSON.stringify(protocol)}, expected "signer/1"`);
+  return { protocol, dev: dev === true };
+}
+
+export function readKeys(body: unknown): SignerKey[] {
+  const { keys } = object(body);
+  if (!Array.isArray(keys) || keys.length > 1_000) throw badAnswer('keys is not a list of at most 1,000');
+  return keys.map(readKey);
+}
+
+export function readKey(body: unknown): SignerKey {
+  const { kid, purpose, primaryVersion, versions } = object(body);
+  if (!Array.isArray(versions)) throw badAnswer('versions is not a list');
+  return {
+    kid: text(kid, 'kid'),
+    purpose: text(purpose, 'purpose'),
+    ...(primaryVersion === undefined ? {} : { primaryVersion: positive(primaryVersion, 'primaryVersion') }),
+    versions: versions.map(readVersion),
+  };
+}
+
+/** Kid, version, algorithm and signatures of an answer; the lengths are checked, the signatures are not. */
+export function readSignatures(
+  body: unknown,
+  expected: { readonly kid: string; readonly version?: number; readonly alg: SignerAlg; readonly count: number },
+): { readonly version: number; readonly signatures: readonly Uint8Array[] } {
+  const answer = object(body);
+  const version = positive(answer.version, 'version');
+  if (answer.kid !== expected.kid || answer.alg !== expected.alg || (expected.version ?? version) !== version) {
+    throw badAnswer(
+      `signed by ${answer.kid} version ${version} (${answer.alg}), expected ${expected.kid} version ${expected.version ?? 'any'} (${expected.alg})`,
+    );
+  }
+  if (!Array.isArray(answer.signatures) || answer.signatures.length !== expected.count)
+    throw badAnswer(`expected ${expected.count} signatures`);
+  const signatures = answer.signatures.map((item: unknown) => {
+    const bytes = fromBase64Url(text(item, 'signature'));
+    if (bytes?.length !== 64) throw badAnswer('a signature is not 64 bytes in base64url');
+    return bytes;
+  });
+  return { version, signatures };
+}
+
+export function readTreeHead(body: unknown): { readonly size: bigint; readonly root: Uint8Array } {
+  const { size, root } = object(body);
+  const bytes = fromBase64Url(text(root, 'root'));
+  if (typeof size !== 'string' || !/^(?:0|[1-9][0-9]{0,18})$/.test(size) || bytes?.length !== 32)
+    throw badAnswer('the tree head is malformed');
+  return { size: BigInt(size), root: bytes };
+}
+
+function readVersion(body: unknown): SignerKeyVersion {
+  const v = object(body);
+  const jwk = object(v.jwk);
+  const state = STATES.find((s) => s === v.state);
+  if (state === undefined) throw badAnswer(`state ${JSON.stringify(v.state)}`);
+  if (v.alg !== 'ES256' && v.alg !== 'EdDSA') throw badAnswer(`alg ${JSON.stringify(v.alg)}`);
+  if (!Array.isArray(v.chain)) throw badAnswer('chain is not a list');
+  const version: SignerKeyVersion = {
+    version: positive(v.version, 'version'),
+    state,
+    alg: v.alg,
+    jwk: {
+      kty: text(jwk.kty, 'kty'),
+      crv: text(jwk.crv, 'crv'),
+      x: text(jwk.x, 'x'),
+      ...(jwk.y === undefined ? {} : { y: text(jwk.y, 'y') }),
+    },
+    chain: v.chain.map((pem: unknown) => text(pem, 'certificate', 16_384)),
+    validFrom: instant(v.activateAt, 'activateAt'),
+    ...(v.notSignAfter === undefined ? {} : { validTo: instant(v.notSignAfter, 'notSignAfter') }),
+    ...(v.compromisedAt === undefined ? {} : { compromisedAt: instant(v.compromisedAt, 'compromisedAt') }),
+  };
+  requireSameKey(version);
+  return version;
+}
+
+/** A certificate over another key than the one it comes with would be published with it. */
+function requireSameKey({ chain: [leaf], jwk, version }: SignerKeyVersion): void {
+  if (leaf === undefined) return;
+  let named: Record<string, unknown>;
+  try {
+    named = new X509Certificate(leaf).publicKey.export({ format: 'jwk' }) as Record<string, unknown>;
+  } catch (cause) {
+    throw badAnswer(`the certificate of version ${version} does not parse`, cause);
+  }
+  if (named.x !== jwk.x || named.y !== jwk.y || named.crv !== jwk.crv)
+    throw badAnswer(`the certificate of version ${version} names another key`);
+}
+
+function object(value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw badAnswer('an object is missing');
+  return value as Record<string, unknown>;
+}
+
+function text(value: unknown, name: string, max = 1_024): string {
+  if (typeof value !== 'string' || value.length > max)
+    throw badAnswer(`${name} is not a string of at most ${max} characters`);
+  return value;
+}
+
+function positive(value: unknown, name: string): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 1) throw badAnswer(`${name} is not a positive integer`);
+  return value as number;
+}
+
+function instant(value: unknown, name: string): string {
+  const found = text(value, name, 40);
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z$/.test(found) || Number.isNaN(Date.parse(found)))
+    throw badAnswer(`${name} is not an instant`);
+  return found;
+}

@@ -1,0 +1,101 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../../domain/clock.ts';
+import { type EndEntity, issueCertificate } from '../keys/certificates.ts';
+import { type LocalKeys, type PairFiles, readPair } from '../keys/ensure-local-keys.ts';
+import type { KeyAlg, KeyVersion, Purpose } from './key-version.ts';
+import { generatePrivateKey, listKids, publicPartOf, storeVersion } from './keystore.ts';
+
+/** The keys of a local system by kid. */
+export const DEFAULT_KEYS = {
+  seal: { purpose: 'seal', alg: 'ES256' },
+  log: { purpose: 'log-checkpoint', alg: 'EdDSA' },
+  certificate: { purpose: 'certificate', alg: 'ES256' },
+  'hedera-payer': { purpose: 'tx-hedera', alg: 'EdDSA' },
+  'hedera-submit': { purpose: 'tx-hedera', alg: 'EdDSA' },
+  tsa: { purpose: 'tsa', alg: 'ES256' },
+} as const satisfies Readonly<Record<string, { readonly purpose: Purpose; readonly alg: KeyAlg }>>;
+
+const CERTIFICATE_DAYS = 3_650;
+
+export const keystoreDir = (keys: LocalKeys): string => join(keys.signerDir, 'keystore');
+
+export async function readPassphrase(keys: LocalKeys): Promise<string> {
+  const passphrase = (await readFile(keys.passphraseFile, 'utf8')).trim();
+  if (passphrase.length < 16) throw new Error(`${keys.passphraseFile}: a passphrase has at least 16 characters`);
+  return passphrase;
+}
+
+/** Makes version 1 of every default key that has none. One signer at a time runs over a folder. */
+export async function ensureSignerKeys(keys: LocalKeys, clock: Clock): Promise<void> {
+  const have = new Set(await listKids(keystoreDir(keys)));
+  const missing = Object.entries(DEFAULT_KEYS).filter(([kid]) => !have.has(kid));
+  await Promise.all(
+    missing.map(([kid, { purpose, alg }]) =>
+      createVersion(keys, clock, { kid, version: 1, purpose, alg, activateAtMs: clock.nowMs() }),
+    ),
+  );
+}
+
+/** Generates a key version, has its certificate issued where its purpose has one, and stores it. */
+export async function createVersion(
+  keys: LocalKeys,
+  clock: Clock,
+  spec: {
+    readonly kid: string;
+    readonly version: number;
+    readonly purpose: Purpose;
+    readonly alg: KeyAlg;
+    readonly activateAtMs: number;
+  },
+): Promise<KeyVersion> {
+  const privateKey = generatePrivateKey(spec.alg);
+  const { spki, jwk } = publicPartOf(privateKey);
+  const nowMs = clock.nowMs();
+  const meta: KeyVersion = {
+    kid: spec.kid,
+    version: spec.version,
+    purpose: spec.purpose,
+    alg: spec.alg,
+    spki: Buffer.from(spki).toString('base64'),
+    jwk,
+    chain: await chainOf(keys, spec, spki, nowMs),
+    createdAt: new Date(nowMs).toISOString(),
+    activateAt: new Date(spec.activateAtMs).toISOString(),
+  };
+  await storeVersion(keystoreDir(keys), await readPassphrase(keys), meta, privateKey);
+  return meta;
+}
+
+async function chainOf(
+  keys: LocalKeys,
+  spec: { readonly kid: string; readonly version: number; readonly purpose: Purpose },
+  spki: Uint8Array,
+  nowMs: number,
+): Promise<string[]> {
+  const under = issuerOf(keys, spec.purpose);
+  if (under === undefined) return [];
+  const issuer = await readPair(under.root);
+  const commonName = `Proofline dev ${spec.kid} v${spec.version}`;
+  return [
+    await issueCertificate(issuer, { commonName, spki, entity: under.entity, nowMs, days: CERTIFICATE_DAYS }),
+    issuer.cert,
+  ];
+}
+
+/** Checkpoints and transactions are verified by bare keys, as their formats say. */
+function issuerOf(
+  keys: LocalKeys,
+  purpose: Purpose,
+): { readonly root: PairFiles; readonly entity: EndEntity } | undefined {
+  switch (purpose) {
+    case 'seal':
+    case 'certificate':
+      return { root: keys.signingRoot, entity: { kind: 'signing' } };
+    case 'tsa':
+      return { root: keys.tsaRoot, entity: { kind: 'time-stamping' } };
+    case 'log-checkpoint':
+    case 'tx-hedera':
+      return undefined;
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * The keystore: one file per key version, the private key (PKCS #8) under AES-256-GCM with a key from scrypt over
+ * the passphrase. The associated data is `kid|version|purpose`, so a file moved to another's place does not open;
+ * the public key is derived on load and compared with the one stored, so a swapped public half does not load either.
+ */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  scrypt,
+} from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeDurably } from '../keys/write-durably.ts';
+import { type KeyAlg, type KeyVersion, PURPOSES, type PublicJwk, type Purpose } from './key-version.ts';
+
+const FORMAT = 'proofline-keystore/1';
+const SCRYPT = { N: 2 ** 15, r: 8, p: 1, maxmem: 64 * 1024 * 1024 } as const;
+const KID = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
+
+/** A key version that can sign. */
+export interface LoadedVersion {
+  readonly meta: KeyVersion;
+  readonly privateKey: KeyObject;
+}
+
+interface KeyFile extends KeyVersion {
+  readonly format: typeof FORMAT;
+  readonly sealed: { readonly salt: string; readonly iv: string; readonly tag: string; readonly ciphertext: string };
+}
+
+/** A fresh private key of an algorithm. */
+export function generatePrivateKey(alg: KeyAlg): KeyObject {
+  return alg === 'ES256'
+    ? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+    : generateKeyPairSync('ed25519').privateKey;
+}
+
+/** DER SubjectPublicKeyInfo and JWK of a private key. */
+export function publicPartOf(privateKey: KeyObject): { readonly spki: Uint8Array; readonly jwk: PublicJwk } {
+  const publicKey = createPublicKey(privateKey);
+  const { kty, crv, x, y } = publicKey.export({ format: 'jwk' });
+  if (kty === undefined || crv === undefined || x === undefined) throw new Error('the key has no JWK form');
+  return {
+    spki: new Uint8Array(publicKey.export({ type: 'spki', format: 'der' })),
+    jwk: { kty, crv, x, ...(y === undefined ? {} : { y }) },
+  };
+}
+
+/** Writes a new key version, durably. */
+export async function storeVersion(
+  dir: string,
+  passphrase: string,
+  meta: KeyVersion,
+  privateKey: KeyObject,
+): Promise<void> {
+  const salt = randomBytes(16);
+  const iv = randomBytes(12);
+  const cipher = createCipheriv('aes-256-gcm', await stretch(passphrase, salt), iv);
+  cipher.setAAD(aadOf(meta));
+  const ciphertext = Buffer.concat([
+    cipher.update(privateKey.export({ type: 'pkcs8', format: 'der' })),
+    cipher.final(),
+  ]);
+  const sealed = { salt: b64(salt), iv: b64(iv), tag: b64(cipher.getAuthTag()), ciphertext: b64(ciphertext) };
+  await writeDurably(
+    fileOf(dir, meta.kid, meta.version),
+    `${JSON.stringify({ format: FORMAT, ...meta, sealed }, undefined, 2)}\n`,
+  );
+}
+
+/** Replaces the public part of a stored version (windows, withdrawal); kid, version, purpose and key stay. */
+export async function updateVersion(
+  dir: string,
+  kid: string,
+  version: number,
+  change: Partial<KeyVersion>,
+): Promise<void> {
+  const file = fileOf(dir, kid, version);
+  const old = parseKeyFile(await readFile(file, 'utf8'), file);
+  const next: KeyFile = {
+    ...old,
+    ...change,
+    kid,
+    version,
+    purpose: old.purpose,
+    spki: old.spki,
+    jwk: old.jwk,
+    sealed: old.sealed,
+  };
+  await writeDurably(file, `${JSON.stringify(next, undefined, 2)}\n`);
+}
+
+/** Kids that have a folder. */
+export async function listKids(dir: string): Promise<string[]> {
+  return (await list(dir)).filter((name) => KID.test(name));
+}
+
+/**
+ * Opens every version under `dir`. `known` may hold versions opened before: those whose ciphertext is unchanged are
+ * not opened again. Throws when any file is not what its place says; nothing is loaded in part.
+ */
+export async function loadKeystore(
+  dir: string,
+  passphrase: string,
+  known: ReadonlyMap<string, LoadedVersion> = new Map(),
+): Promise<Map<string, LoadedVersion>> {
+  const out = new Map<string, LoadedVersion>();
+  const files: { readonly path: string; readonly kid: string; readonly version: number }[] = [];
+  for (const kid of await listKids(dir)) {
+    for (const name of await list(join(dir, kid))) {
+      const version = /^([1-9][0-9]{0,8})\.json$/.exec(name)?.[1];
+      if (version !== undefined) files.push({ path: join(dir, kid, name), kid, version: Number(version) });
+    }
+  }
+  const opened = await Promise.all(files.map((file) => openFile(file, passphrase, known)));
+  for (const { id, loaded } of opened) out.set(id, loaded);
+  return out;
+}
+
+async function openFile(
+  at: { readonly path: string; readonly kid: string; readonly version: number },
+  passphrase: string,
+  known: ReadonlyMap<string, LoadedVersion>,
+): Promise<{ readonly id: string; readonly loaded: LoadedVersion }> {
+  const { format: _, sealed, ...meta } = parseKeyFile(await readFile(at.path, 'utf8'), at.path);
+  if (meta.kid !== at.kid || meta.version !== at.version)
+    throw new Error(`${at.path}: holds ${meta.kid} version ${meta.version}`);
+  const id = `${meta.kid}/${meta.version}/${meta.purpose}/${meta.spki}/${sealed.tag}`;
+  const before = known.get(id);
+  if (before !== undefined) return { id, loaded: { meta, privateKey: before.privateKey } };
+  let der: Buffer;
+  try {
+    const decipher = createDecipheriv(
+      'aes-256-gcm',
+      await stretch(passphrase, Buffer.from(sealed.salt, 'base64')),
+      Buffer.from(sealed.iv, 'base64'),
+    );
+    decipher.setAAD(aadOf(meta));
+    decipher.setAuthTag(Buffer.from(sealed.tag, 'base64'));
+    der = Buffer.concat([decipher.update(Buffer.from(sealed.ciphertext, 'base64')), decipher.final()]);
+  } catch (cause) {
+    throw new Error(`${at.path}: does not open as ${meta.kid} version ${meta.version} for ${meta.purpose}`, { cause });
+  }
+  const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  const derived = publicPartOf(privateKey);
+  if (b64(derived.spki) !== meta.spki || JSON.stringify(derived.jwk) !== JSON.stringify(meta.jwk)) {
+    throw new Error(`${at.path}: the public key stored is not the one of the private key`);
+  }
+  return { id, loaded: { meta, privateKey } };
+}
+
+function parseKeyFile(text: string, path: string): KeyFile {
+  const file = JSON.parse(text) as KeyFile;
+  const { sealed } = file;
+  const whole =
+    file.format === FORMAT &&
+    (PURPOSES as readonly Purpose[]).includes(file.purpose) &&
+    [
+      file.kid,
+      file.spki,
+      file.createdAt,
+      file.activateAt,
+      sealed?.salt,
+      sealed?.iv,
+      sealed?.tag,
+      sealed?.ciphertext,
+    ].every((s) => typeof s === 'string') &&
+    Buffer.from(sealed.tag, 'base64').length === 16;
+  if (!whole) throw new Error(`${path}: is not a ${FORMAT} file`);
+  return file;
+}
+
+function stretch(passphrase: string, salt: Uint8Array): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    scrypt(passphrase, salt, 32, SCRYPT, (error, key) => (error === null ? resolve(key) : reject(error)));
+  });
+}
+
+async function list(folder: string): Promise<string[]> {
+  return readdir(folder).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return [];
+    throw cause;
+  });
+}
+
+const aadOf = (meta: Pick<KeyVersion, 'kid' | 'version' | 'purpose'>): Buffer =>
+  Buffer.from(`${meta.kid}|${meta.version}|${meta.purpose}`);
+const fileOf = (dir: string, kid: string, version: number): string => join(dir, kid, `${version}.json`);
+const b64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');

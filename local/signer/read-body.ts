@@ -1,0 +1,111 @@
+import type { IncomingMessage } from 'node:http';
+import { utf8 } from '../../domain/bytes.ts';
+import { ProoflineError } from '../../domain/errors.ts';
+import { parseStrictJson } from '../../domain/strict-json.ts';
+import { SignerProblem } from './problem.ts';
+
+/** Bounds of one request; `GET /v1/info` tells them. */
+export const LIMITS = {
+  bodyBytes: 8 * 1024 * 1024,
+  values: 1_000,
+  valueBytes: 64 * 1024,
+  bodies: 100,
+  transactionBytes: 6_144,
+} as const;
+
+/** Reads a JSON object, counting while it reads. Throws `body_too_large` or `request_malformed`. */
+export async function readJsonBody(
+  request: IncomingMessage,
+): Promise<{ readonly bytes: Buffer; readonly value: Readonly<Record<string, unknown>> }> {
+  if (!/^application\/json(?:;|$)/.test(request.headers['content-type'] ?? ''))
+    throw new SignerProblem('request_malformed', 'the content type is not application/json');
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > LIMITS.bodyBytes) throw new SignerProblem('body_too_large', `at most ${LIMITS.bodyBytes} bytes`);
+    chunks.push(chunk);
+  }
+  const bytes = Buffer.concat(chunks);
+  let value: unknown;
+  try {
+    value = parseStrictJson(utf8.decode(bytes));
+  } catch (cause) {
+    throw new SignerProblem(
+      'request_malformed',
+      cause instanceof ProoflineError ? cause.message : 'the body is not UTF-8',
+    );
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new SignerProblem('request_malformed', 'the body is not an object');
+  return { bytes, value: value as Record<string, unknown> };
+}
+
+export interface SignBody {
+  readonly version: number | undefined;
+  readonly alg: string;
+  readonly kind: 'tbs' | 'digest';
+  readonly values: readonly Buffer[];
+  readonly context: Readonly<Record<string, string>>;
+}
+
+/** Checks the body of `…/sign`. Throws `request_malformed` or `value_refused` with the index. */
+export function parseSignBody(body: Readonly<Record<string, unknown>>): SignBody {
+  requireMembers(body, ['version', 'alg', 'input', 'context']);
+  const { version, alg, input, context = {} } = body;
+  if (version !== undefined && !(Number.isSafeInteger(version) && (version as number) > 0))
+    throw new SignerProblem('request_malformed', 'version is a positive integer');
+  if (typeof alg !== 'string') throw new SignerProblem('request_malformed', 'alg is missing');
+  if (!isObject(input)) throw new SignerProblem('request_malformed', 'input is missing');
+  requireMembers(input, ['kind', 'values']);
+  if (input.kind !== 'tbs' && input.kind !== 'digest')
+    throw new SignerProblem('request_malformed', 'input.kind is tbs or digest');
+  if (
+    !isObject(context) ||
+    Object.keys(context).length > 16 ||
+    !Object.values(context).every((v) => typeof v === 'string' && v.length <= 256)
+  ) {
+    throw new SignerProblem('request_malformed', 'context holds at most 16 strings of 256 characters');
+  }
+  const values = parseBytes(input.values, LIMITS.values, LIMITS.valueBytes, 'input.values');
+  return {
+    version: version as number | undefined,
+    alg,
+    kind: input.kind,
+    values,
+    context: context as Record<string, string>,
+  };
+}
+
+/** Checks the body of `…/sign-transaction`. */
+export function parseTransactionBody(body: Readonly<Record<string, unknown>>): { readonly bodies: readonly Buffer[] } {
+  requireMembers(body, ['kind', 'bodies']);
+  if (body.kind !== 'hedera') throw new SignerProblem('request_malformed', 'kind is hedera');
+  return { bodies: parseBytes(body.bodies, LIMITS.bodies, LIMITS.transactionBytes, 'bodies') };
+}
+
+function parseBytes(list: unknown, maxCount: number, maxBytes: number, name: string): Buffer[] {
+  if (!Array.isArray(list) || list.length === 0 || list.length > maxCount)
+    throw new SignerProblem('request_malformed', `${name} holds 1 to ${maxCount} values`);
+  return list.map((text: unknown, index) => {
+    const bytes = typeof text === 'string' ? Buffer.from(text, 'base64url') : undefined;
+    // Node decodes leniently; only the one spelling that it writes itself is taken.
+    if (bytes === undefined || bytes.toString('base64url') !== text)
+      throw new SignerProblem('value_refused', `value ${index} is not base64url`, { index });
+    if (bytes.length === 0 || bytes.length > maxBytes)
+      throw new SignerProblem('value_refused', `value ${index} has ${bytes.length} bytes, expected 1 to ${maxBytes}`, {
+        index,
+      });
+    return bytes;
+  });
+}
+
+function requireMembers(body: Readonly<Record<string, unknown>>, names: readonly string[]): void {
+  const unknown = Object.keys(body).find((name) => !names.includes(name));
+  if (unknown !== undefined)
+    throw new SignerProblem('request_malformed', `unknown member ${JSON.stringify(unknown.slice(0, 64))}`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
