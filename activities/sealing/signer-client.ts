@@ -5,6 +5,7 @@
  */
 import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { canonicalBytes } from '../../domain/canonical-json.ts';
+import { ecdsaRawToDer } from '../../domain/ecdsa-signature.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import {
   badAnswer,
@@ -242,9 +243,10 @@ function idempotencyKey(
 
 function isSigned(alg: SignerAlg, key: KeyObject, value: Uint8Array, signature: Uint8Array): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const done = (error: Error | null, verdict: boolean): void => (error === null ? resolve(verdict) : reject(error));
-    if (alg === 'ES256') verify('sha256', value, { key, dsaEncoding: 'ieee-p1363' }, signature, done);
-    else verify(null, value, key, signature, done);
+    const form = alg === 'ES256' ? ecdsaRawToDer(signature) : signature;
+    verify(alg === 'ES256' ? 'sha256' : null, value, key, form, (error, verdict) =>
+      error === null ? resolve(verdict) : reject(error),
+    );
   });
 }
 

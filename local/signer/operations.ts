@@ -107,7 +107,7 @@ function requirePurpose({ ring }: OperationDeps, { kid, caller }: SigningRequest
 
 function answer(
   meta: { readonly kid: string; readonly version: number; readonly alg: string },
-  signatures: readonly Buffer[],
+  signatures: readonly Uint8Array[],
   spoil: boolean,
 ): Buffer {
   const last = signatures.at(-1);
@@ -117,7 +117,7 @@ function answer(
       kid: meta.kid,
       version: meta.version,
       alg: meta.alg,
-      signatures: signatures.map((s) => s.toString('base64url')),
+      signatures: signatures.map((s) => Buffer.from(s).toString('base64url')),
     }),
   );
 }
