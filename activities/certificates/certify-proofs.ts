@@ -1,0 +1,106 @@
+import { utf8 } from '../../domain/bytes.ts';
+import { CERTIFICATE_TYP } from '../../domain/certificate.ts';
+import type { Clock } from '../../domain/clock.ts';
+import type { BatchId } from '../../domain/ids.ts';
+import { formatJws, jwsBytes, jwsSigningInput } from '../../domain/jws.ts';
+import { armBatch, closeIfDone } from '../../store/batches.ts';
+import { queueForLicence, readDrafts, storeCertificates } from '../../store/certificates.ts';
+import { drainLicences } from '../../store/drain-licences.ts';
+import { type Db, inTransaction } from '../../store/pool.ts';
+import { activeVersion } from '../sealing/active-version.ts';
+import type { Signer } from '../sealing/signer-client.ts';
+
+/** Key id of the certificate key at the signer. */
+export const CERTIFICATE_KID = 'certificate';
+
+export interface CertificateDeps {
+  readonly db: Db;
+  readonly signer: Signer;
+  readonly clock: Clock;
+  readonly origin: string;
+  /** Base of the links in certificates. */
+  readonly publicUrl: string;
+  readonly heartbeat: (detail: unknown) => void;
+}
+
+export interface CertifyProofsInput {
+  readonly batchId: string;
+}
+
+export interface CertifyProofsResult {
+  readonly closed: boolean;
+  readonly awaitingEvidence: number;
+  readonly awaitingLicence: number;
+  /** More evidence is complete already: nobody will wake the batch for it. */
+  readonly complete: boolean;
+}
+
+export type CertificateActivities = ReturnType<typeof createCertification>;
+
+export function createCertification(deps: CertificateDeps) {
+  const { db, signer, clock } = deps;
+
+  return {
+    /**
+     * Certifies what can be: queues members whose evidence is complete, drains the licences of their tenants, signs
+     * the batch's drafts and gives their proofs the final state. Key (proof): one licence unit, one draft, one
+     * certificate. Throws SIGNER_*, STORE_UNAVAILABLE.
+     */
+    async certifyProofs({ batchId }: CertifyProofsInput): Promise<CertifyProofsResult> {
+      const batch = batchId as BatchId;
+      for (const tenant of await queueForLicence(db, batch, clock.nowMicros())) {
+        // Stops at the first round that drafts nothing: either all are served or nobody left has room.
+        while (
+          (
+            await drainLicences(db, tenant, {
+              clock,
+              origin: deps.origin,
+              publicUrl: deps.publicUrl,
+              callerBatch: batch,
+            })
+          ).drafted > 0
+        ) {
+          deps.heartbeat({ tenant, draining: true });
+        }
+      }
+      await signDrafts(batch);
+      return inTransaction(db, async (tx) => {
+        const arm = await armBatch(tx, batch, deps.origin, clock.nowMicros());
+        const left = await closeIfDone(tx, batch, clock.nowMicros());
+        return {
+          closed: left.awaitingEvidence + left.awaitingLicence + left.unsigned === 0,
+          awaitingEvidence: left.awaitingEvidence,
+          awaitingLicence: left.awaitingLicence,
+          // Drafts that another batch's drain made since the last read are signed by the next round.
+          complete: left.unsigned > 0 || (arm.complete && left.awaitingEvidence > 0),
+        };
+      });
+    },
+  };
+
+  async function signDrafts(batch: BatchId): Promise<void> {
+    const version = await activeVersion(signer, CERTIFICATE_KID);
+    for (;;) {
+      const drafts = await readDrafts(db, batch);
+      if (drafts.length === 0) return;
+      const inputs = drafts.map((d) =>
+        jwsSigningInput(CERTIFICATE_TYP, 'ES256', CERTIFICATE_KID, version, utf8.encode(d.payload)),
+      );
+      const { signatures } = await signer.sign({
+        kid: CERTIFICATE_KID,
+        version,
+        alg: 'ES256',
+        kind: 'tbs',
+        values: inputs.map(jwsBytes),
+        context: { batch, step: 'certificate' },
+      });
+      // After a crash here the drafts are signed again; the first signature stored stays.
+      const certificates = drafts.map((d, i) => ({
+        proofId: d.proofId,
+        jws: formatJws(inputs[i] as string, signatures[i] as Uint8Array),
+      }));
+      await storeCertificates(db, { batch, certificates, now: clock.nowMicros() });
+      deps.heartbeat({ signed: certificates.length });
+    }
+  }
+}
