@@ -15,11 +15,20 @@ export interface Inclusion {
   readonly path: readonly string[];
 }
 
-/** An RFC 3161 token (DER) over SHA-256 of the body of the bundle's checkpoint. `crls`: DER, stored at acceptance. */
-export interface BundleTimestamp {
+/** An RFC 3161 token (DER), the name of its authority in the trust file, and revocation lists (DER) stored at acceptance. */
+export interface StoredToken {
   readonly tsa: string;
   readonly token: string;
   readonly crls?: readonly string[];
+}
+
+/** A token over SHA-256 of the body of the bundle's checkpoint. */
+export interface BundleTimestamp extends StoredToken {
+  /**
+   * Renewals before a certificate ends (RFC 4998 §5.2), oldest first: the first over SHA-256 of `token`, each further
+   * one over SHA-256 of the one before it.
+   */
+  readonly renewals?: readonly StoredToken[];
 }
 
 /** A checkpoint's record on Hedera. `checkpoint` and `inclusion` where they differ from the bundle's own. */

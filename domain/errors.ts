@@ -250,6 +250,12 @@ export const ERRORS = {
     what: 'The log head is behind what was signed or anchored.',
     todo: 'Stop; see runbooks/log-rollback.md.',
   },
+  LOG_CORRUPT: {
+    status: 500,
+    retryable: false,
+    what: 'The stored log does not have the root of its head.',
+    todo: 'Stop; see runbooks/log-rollback.md.',
+  },
   LOG_MALFORMED: { status: 400, retryable: false, what: 'A log structure is malformed.', todo: 'See `detail`.' },
   LOG_TILE_NOT_FOUND: {
     status: 404,
@@ -364,6 +370,12 @@ export const ERRORS = {
     retryable: false,
     what: 'The input is not a Proofline bundle.',
     todo: 'Send the bundle as it was downloaded.',
+  },
+  TRUST_MALFORMED: {
+    status: 400,
+    retryable: false,
+    what: 'The trust file is not one of Proofline.',
+    todo: 'Take it from /.well-known/proofline.json of the instance that you trust.',
   },
 } as const satisfies Record<string, ErrorEntry>;
 
