@@ -187,7 +187,8 @@ export async function readOpenBatches(
   const { rows } = await db.query(
     `SELECT b.id AS "batchId", b.generation, b.proof_count AS "proofCount", b.anchor_policy AS "anchorPolicy", b.formed_at AS "formedAt",
        (SELECT array_agg(DISTINCT s.tenant_id::text) FROM submissions s WHERE s.batch_id = b.id) AS tenants
-     FROM batches b WHERE b.state <> 'CLOSED' AND b.formed_at < $1 AND (b.formed_at, b.id) > ($2, $3) ORDER BY b.formed_at, b.id LIMIT $4`,
+     FROM batches b WHERE b.state <> 'CLOSED' AND b.formed_at < $1
+       AND NOT EXISTS (SELECT FROM outbox o WHERE o.kind = 'start' AND o.payload ->> 'batchId' = b.id::text) AND (b.formed_at, b.id) > ($2, $3) ORDER BY b.formed_at, b.id LIMIT $4`,
     [before, after?.formedAt ?? '-infinity', after?.id ?? '00000000-0000-0000-0000-000000000000', limit],
   );
   return rows.map(({ tenants, ...row }) => ({ ...row, tenantIds: shownTenants(tenants ?? []) }));

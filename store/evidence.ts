@@ -106,7 +106,7 @@ function step(g: Moved, at: string): Pick<TimelineRow, 'tenantId' | 'scope' | 'a
 }
 
 /** The rule is `armBatch`'s: both run under the lock of log_progress. */
-async function wakeComplete(tx: Tx, timestampCursor: bigint, anchorCursor: bigint, now: string): Promise<void> {
+async function wakeComplete(tx: Tx, timestampCursor: bigint, anchorCursor: bigint, now: string): Promise<number> {
   const { rows } = await tx.query<{ id: BatchId; generation: number }>(
     `UPDATE batches SET evidence_complete_at = $3
      WHERE state = 'SEALED' AND evidence_complete_at IS NULL AND leaves_pending = 0 AND max_leaf_index < $1::bigint
@@ -124,4 +124,25 @@ async function wakeComplete(tx: Tx, timestampCursor: bigint, anchorCursor: bigin
     })),
     now,
   );
+  return rows.length;
+}
+
+/**
+ * Wakes batches whose earliest PREFERRED deadline has passed while their timestamp was there already. One statement;
+ * key (batch): armed batches only. Returns how many it woke.
+ */
+export function wakeOverdue(db: Db, input: { readonly origin: string; readonly now: string }): Promise<number> {
+  return inTransaction(db, async (tx) => {
+    const { rows: due } = await tx.query(
+      `SELECT 1 FROM batches WHERE state = 'SEALED' AND evidence_complete_at IS NULL AND anchor_policy = 'PREFERRED' AND anchor_deadline <= $1 LIMIT 1`,
+      [input.now],
+    );
+    if (due.length === 0) return 0;
+    const { rows } = await tx.query<{ timestamp_cursor: bigint; anchor_cursor: bigint }>(
+      'SELECT timestamp_cursor, anchor_cursor FROM log_progress WHERE origin = $1 FOR UPDATE',
+      [input.origin],
+    );
+    const progress = rows[0];
+    return progress === undefined ? 0 : wakeComplete(tx, progress.timestamp_cursor, progress.anchor_cursor, input.now);
+  });
 }

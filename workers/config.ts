@@ -1,0 +1,77 @@
+import {
+  optional,
+  parseSettings,
+  readInteger,
+  readOneOf,
+  readText,
+  readUrl,
+  required,
+  type Settings,
+} from '../domain/settings.ts';
+import { POOLS, type Pool } from '../workflows/policies.ts';
+
+const port = readInteger(0, 65_535);
+const intervalMs = readInteger(10, 7 * 86_400_000);
+
+/** `all`, or pools by name: `signer,store`. */
+function readPools(text: string): readonly Pool[] {
+  if (text === 'all') return POOLS;
+  const names = text.split(',');
+  if (!names.every((name): name is Pool => (POOLS as readonly string[]).includes(name)))
+    throw new Error(`"all" or a list of ${POOLS.join(', ')}`);
+  return names;
+}
+
+const COMMON = {
+  logLevel: optional(
+    'PROOFLINE_LOG_LEVEL',
+    readOneOf('trace', 'debug', 'info', 'warn', 'error', 'silent'),
+    'info' as const,
+  ),
+  host: optional('PROOFLINE_HOST', readText, '127.0.0.1'),
+  metricsPort: optional('PROOFLINE_METRICS_PORT', port, 9464),
+  dbUrl: required('PROOFLINE_DB_WORKER_URL', readUrl('postgres:', 'postgresql:')),
+  temporalAddress: required('PROOFLINE_TEMPORAL_ADDRESS', readText),
+  temporalNamespace: optional('PROOFLINE_TEMPORAL_NAMESPACE', readText, 'default'),
+  origin: required('PROOFLINE_ORIGIN', readText),
+};
+
+const WORKER = {
+  ...COMMON,
+  pools: optional('PROOFLINE_POOLS', readPools, POOLS as readonly Pool[]),
+  instance: required('PROOFLINE_INSTANCE', readText),
+  publicUrl: required('PROOFLINE_PUBLIC_URL', readUrl('http:', 'https:')),
+  signerUrl: required('PROOFLINE_SIGNER_URL', readUrl('https:')),
+  signerCaFile: required('PROOFLINE_SIGNER_CA_FILE', readText),
+  signerCertFile: required('PROOFLINE_SIGNER_CERT_FILE', readText),
+  signerKeyFile: required('PROOFLINE_SIGNER_KEY_FILE', readText),
+  signingRootsFile: required('PROOFLINE_SIGNING_ROOTS_FILE', readText),
+  tsasFile: required('PROOFLINE_TSAS_FILE', readText),
+  ledgerFile: optional('PROOFLINE_LEDGER_FILE', readText, undefined as string | undefined),
+  licenseIssuersFile: required('PROOFLINE_LICENSE_ISSUERS_FILE', readText),
+  checkpointIntervalMs: optional('PROOFLINE_CHECKPOINT_INTERVAL_MS', intervalMs, 200),
+  timestampWindowMs: optional('PROOFLINE_TIMESTAMP_WINDOW_MS', intervalMs, 1_000),
+  anchorWindowExpressMs: optional('PROOFLINE_ANCHOR_WINDOW_EXPRESS_MS', intervalMs, 5_000),
+  anchorWindowStandardMs: optional('PROOFLINE_ANCHOR_WINDOW_STANDARD_MS', intervalMs, 60_000),
+  anchorWindowEconomyMs: optional('PROOFLINE_ANCHOR_WINDOW_ECONOMY_MS', intervalMs, 3_600_000),
+};
+
+const RELAY = {
+  ...COMMON,
+  maxUnsealedBatches: optional('PROOFLINE_MAX_UNSEALED_BATCHES', readInteger(1, 1_000), 8),
+  reconcileMs: optional('PROOFLINE_RECONCILE_MS', intervalMs, 60_000),
+};
+
+export type WorkerConfig = Settings<typeof WORKER>;
+export type RelayConfig = Settings<typeof RELAY>;
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The configuration of a worker process. Throws CONFIG_INVALID with every fault. */
+export function parseWorkerConfig(environment: Environment): WorkerConfig {
+  return parseSettings(WORKER, environment);
+}
+
+/** The configuration of the relay. Throws CONFIG_INVALID with every fault. */
+export function parseRelayConfig(environment: Environment): RelayConfig {
+  return parseSettings(RELAY, environment);
+}

@@ -1,0 +1,137 @@
+import type { Logger } from 'pino';
+import { Gauge } from 'prom-client';
+import type { Clock } from '../domain/clock.ts';
+import { toMicros } from '../domain/clock.ts';
+import { formBatch } from '../store/batches.ts';
+import { wakeOverdue } from '../store/evidence.ts';
+import { listen } from '../store/listen.ts';
+import { type DueMotion, deleteMotion, postponeMotion, readOutboxLag, takeDueMotion } from '../store/outbox.ts';
+import { type Db, inTransaction } from '../store/pool.ts';
+import { deliverMotion, type MotionDelivery } from './deliver-motion.ts';
+import { startLoop } from './loop.ts';
+import { reconcile } from './reconcile.ts';
+
+/** Motion taken in one transaction, and calls to Temporal under way at once. */
+const TAKE = 200;
+/** Slow polls behind the notifications. */
+const POLL_MS = 1_000;
+const PARTITION_MS = 3_600_000;
+const MAX_POSTPONE_MS = 30_000;
+
+const lagRows = new Gauge({ name: 'proofline_outbox_rows', help: 'Motion that Temporal has not got yet.' });
+const lagSeconds = new Gauge({
+  name: 'proofline_outbox_oldest_seconds',
+  help: 'Age of the oldest undelivered motion.',
+});
+
+export interface RelayDeps extends MotionDelivery {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly newId: () => string;
+  readonly logger: Logger;
+  readonly origin: string;
+  readonly maxUnsealedBatches: number;
+  readonly reconcileMs: number;
+}
+
+/**
+ * The bridge from Postgres to Temporal, and with the reconciler its only user: forms batches, delivers the outbox,
+ * wakes batches whose deadline passed, rebuilds motion that is gone. Several may run; locks share the work.
+ */
+export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
+  const { db, clock, logger } = deps;
+  const failed = (loop: string) => (error: unknown) =>
+    logger.warn({ loop, err: error }, 'a loop of the relay failed; it goes on');
+
+  const loops = {
+    form: startLoop({
+      everyMs: POLL_MS,
+      onError: failed('form'),
+      turn: async () =>
+        (await formBatch(db, { newId: deps.newId, now: clock.nowMicros(), maxUnsealed: deps.maxUnsealedBatches })) ===
+        'formed',
+    }),
+    deliver: startLoop({ everyMs: POLL_MS, onError: failed('deliver'), turn: () => deliverDue(deps) }),
+    overdue: startLoop({
+      everyMs: POLL_MS,
+      onError: failed('overdue'),
+      turn: async () => void (await wakeOverdue(db, { origin: deps.origin, now: clock.nowMicros() })),
+    }),
+    lag: startLoop({ everyMs: POLL_MS, onError: failed('lag'), turn: () => measureLag(db) }),
+    partitions: startLoop({
+      everyMs: PARTITION_MS,
+      onError: failed('partitions'),
+      turn: async () =>
+        void (await db.query('SELECT ensure_event_partitions($1::date, 14)', [clock.nowMicros().slice(0, 10)])),
+    }),
+    reconcile: startLoop({ everyMs: deps.reconcileMs, onError: failed('reconcile'), turn: () => reconcile(deps) }),
+  };
+  const listening = listen(db, ['proofline_intake', 'proofline_outbox'], (channel) => {
+    if (channel === 'proofline_intake') loops.form.wake();
+    loops.deliver.wake();
+  });
+  return {
+    async stop() {
+      await listening.stop();
+      await Promise.all(Object.values(loops).map((loop) => loop.stop()));
+    },
+  };
+}
+
+/** Delivers one group; true when there may be more. After a crash here the group is delivered again. */
+async function deliverDue(deps: RelayDeps): Promise<boolean> {
+  return inTransaction(deps.db, async (tx) => {
+    const due = await takeDueMotion(tx, TAKE, deps.clock.nowMicros());
+    if (due.length === 0) return false;
+    const outcomes = await deliverInOrder(deps, due);
+    await deleteMotion(
+      tx,
+      outcomes.filter((o) => o.delivered).map((o) => o.motion.id),
+    );
+    const late = outcomes.filter((o) => !o.delivered).map((o) => o.motion);
+    if (late.length > 0) {
+      const attempts = Math.max(...late.map((m) => m.attempts));
+      const waitMs = Math.min(MAX_POSTPONE_MS, 500 * 2 ** Math.min(attempts, 10));
+      await postponeMotion(
+        tx,
+        late.map((m) => m.id),
+        toMicros(BigInt(deps.clock.nowMs() + waitMs) * 1000n),
+      );
+    }
+    return due.length === TAKE && late.length === 0;
+  });
+}
+
+/** Rows of one workflow one after the other (its start before its signals), workflows beside each other. */
+async function deliverInOrder(
+  deps: RelayDeps,
+  due: readonly DueMotion[],
+): Promise<readonly { motion: DueMotion; delivered: boolean }[]> {
+  const byWorkflow = Map.groupBy(due, (motion) => motion.workflowId);
+  const groups = await Promise.all(
+    [...byWorkflow.values()].map(async (motions) => {
+      const outcomes: { motion: DueMotion; delivered: boolean }[] = [];
+      let stuck = false;
+      for (const motion of motions) {
+        if (!stuck) {
+          await deliverMotion(deps, motion).catch((error) => {
+            stuck = true;
+            deps.logger.warn(
+              { err: error, workflowId: motion.workflowId, attempts: motion.attempts },
+              'Temporal did not take motion; it is tried again',
+            );
+          });
+        }
+        outcomes.push({ motion, delivered: !stuck });
+      }
+      return outcomes;
+    }),
+  );
+  return groups.flat();
+}
+
+async function measureLag(db: Db): Promise<void> {
+  const lag = await readOutboxLag(db);
+  lagRows.set(Number(lag.rows));
+  lagSeconds.set(lag.oldestSeconds);
+}

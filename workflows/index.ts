@@ -1,0 +1,5 @@
+/** The registry: every workflow type of Proofline. Everything exported here becomes one. */
+export { anchorCheckpoint } from './anchor-checkpoint.ts';
+export { certifyBatch } from './certify-batch.ts';
+export { importLicense } from './import-license.ts';
+export { runLog } from './run-log.ts';
