@@ -11,7 +11,6 @@ import {
   derNull,
   derOid,
   derSequence,
-  derUnsigned,
   openWhole,
   readBitBytes,
   readOid,
@@ -159,10 +158,4 @@ export function toP1363(signature: Uint8Array, bytes: number): Uint8Array<ArrayB
   } catch {
     return undefined;
   }
-}
-
-/** r‖s as ECDSA-Sig-Value, the form of CMS and X.509. */
-export function fromP1363(signature: Uint8Array): Uint8Array {
-  const half = signature.length / 2;
-  return derSequence(derUnsigned(signature.subarray(0, half)), derUnsigned(signature.subarray(half)));
 }

@@ -1,5 +1,6 @@
 /** One TimeStampReq in, one TimeStampResp out (RFC 3161 §2.4), with the fault in force applied. */
 import type { Clock } from '../../domain/clock.ts';
+import { parseInstant } from '../../domain/time.ts';
 import { derUnsigned } from '../../domain/timestamp/der.ts';
 import { hashOfLength } from '../../domain/timestamp/hashes.ts';
 import {
@@ -9,7 +10,7 @@ import {
   readTimestampRequest,
 } from '../../domain/timestamp/request.ts';
 import { buildToken, type TsaSignatureAlgorithm } from './build-token.ts';
-import type { TsaFault } from './faults.ts';
+import type { TsaFault, TsaFaultKind } from './faults.ts';
 
 /** A certificate over the authority's key, and those above it that a token carries, all DER. */
 export interface TsaIdentity {
@@ -27,9 +28,14 @@ export interface TsaAuthority extends TsaIdentity {
   /** Stated accuracy of the clock in milliseconds; default 1,000. */
   readonly accuracyMillis?: number;
   /** Certificates for the faults of these names. */
-  readonly alternates?: Partial<
-    Record<'eku-missing' | 'eku-extra' | 'eku-not-critical' | 'untrusted-chain', TsaIdentity>
-  >;
+  readonly alternates?: Partial<Record<AlternateFault, TsaIdentity>>;
+}
+
+type AlternateFault = 'eku-missing' | 'eku-extra' | 'eku-not-critical' | 'untrusted-chain';
+
+/** Whether a fault consists in another certificate over the same key. */
+export function needsAlternate(kind: TsaFaultKind): kind is AlternateFault {
+  return kind === 'eku-missing' || kind === 'eku-extra' || kind === 'eku-not-critical' || kind === 'untrusted-chain';
 }
 
 /** PKIFailureInfo bits (RFC 3161 §2.4.2). */
@@ -76,9 +82,7 @@ async function stamp(
   serial: Uint8Array,
 ): Promise<Uint8Array> {
   const kind = fault?.kind;
-  const needsAlternate =
-    kind === 'eku-missing' || kind === 'eku-extra' || kind === 'eku-not-critical' || kind === 'untrusted-chain';
-  const identity = needsAlternate ? authority.alternates?.[kind] : authority;
+  const identity = kind !== undefined && needsAlternate(kind) ? authority.alternates?.[kind] : authority;
   if (identity === undefined) throw new Error(`no certificate for the fault ${kind}`);
   const skewMicros = kind === 'clock-skew' ? BigInt(fault?.skewMs ?? -300_000) * 1000n : 0n;
   const nonceRaw =
@@ -91,7 +95,7 @@ async function stamp(
     policy: kind === 'wrong-policy' ? OTHER_POLICY : authority.policy,
     imprintRaw,
     serial,
-    genTimeMicros: epochMicros(authority.clock.nowMicros()) + skewMicros,
+    genTimeMicros: (parseInstant(authority.clock.nowMicros()) ?? 0n) + skewMicros,
     ...(nonceRaw === undefined ? {} : { nonceRaw }),
     accuracyMillis: authority.accuracyMillis ?? 1000,
     certificate: identity.certificate,
@@ -100,9 +104,4 @@ async function stamp(
     sign: kind === 'wrong-signature' ? (bytes) => authority.sign(Uint8Array.from([...bytes, 0])) : authority.sign,
     ...(kind === 'wrong-ess' ? { certHash: authority.random(32) } : {}),
   });
-}
-
-/** RFC 3339 with six fraction digits as microseconds since the epoch. */
-function epochMicros(rfc3339: string): bigint {
-  return BigInt(Date.parse(`${rfc3339.slice(0, 23)}Z`)) * 1000n + BigInt(rfc3339.slice(23, 26));
 }

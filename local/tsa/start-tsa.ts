@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { writePem } from '../../domain/timestamp/pem.ts';
-import { answerQuery, type TsaAuthority } from './answer-query.ts';
+import { answerQuery, needsAlternate, type TsaAuthority } from './answer-query.ts';
 import { FaultSwitch, readFault, type TsaFault } from './faults.ts';
 
 export interface TsaOptions extends TsaAuthority {
@@ -57,6 +57,8 @@ export async function startTsa(options: TsaOptions): Promise<RunningTsa> {
     if (request.method === 'PUT') {
       const fault = readFault(parseJson(await readBody(request)));
       if (fault === undefined) return end(response, 400, 'send {"kind": …, "times"?: …, "skewMs"?: …}');
+      if (needsAlternate(fault.kind) && options.alternates?.[fault.kind] === undefined)
+        return end(response, 409, 'this authority has no certificate for that fault');
       faults.set(fault);
     } else if (request.method === 'DELETE') faults.set(undefined);
     end(response, 200, JSON.stringify(faults.current ?? null));
