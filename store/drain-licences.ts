@@ -1,0 +1,333 @@
+/**
+ * The only consumer of licence units. Batches, imports, renewals and moves of allocations only call it.
+ *
+ * Lock order of a transaction: tenant, periods, allocations by (depth, unit), proofs by id. One tenant row lock makes
+ * callers of one tenant take turns, so that the counters read under it stay true until commit.
+ */
+import type { Clock } from '../domain/clock.ts';
+import type { DigestAlgorithm } from '../domain/digest.ts';
+import { type BatchId, type OrgUnitId, type ProofId, type TenantId, workflowIds } from '../domain/ids.ts';
+import { type PeriodRoom, roomOf, takeUnit } from '../domain/licence/rooms.ts';
+import type { AnchorPolicy, ProofState } from '../domain/states.ts';
+import { type Coverage, draftCertificates, readCoverage } from './draft-certificates.ts';
+import { lockRooms, lockTenant, writeRooms } from './licence-rooms.ts';
+import { enqueueMotion } from './outbox.ts';
+import { type Db, inTransaction, type Tx } from './pool.ts';
+import { appendTimeline, describeMembers } from './timeline.ts';
+
+/** Proofs that one transaction serves or marks. */
+export const DRAIN_CHUNK = 2_000;
+/** Transactions of one call; what is left is told by `more`. */
+const MAX_TRANSACTIONS = 8;
+
+export interface DrainOptions {
+  readonly clock: Clock;
+  readonly origin: string;
+  readonly publicUrl: string;
+  /** The batch that calls: it looks for its drafts itself, so it gets no signal. */
+  readonly batchId?: BatchId;
+  /** At most `DRAIN_CHUNK`. */
+  readonly limit?: number;
+}
+
+export interface DrainResult {
+  /** Proofs that got their unit and their draft. */
+  readonly drafted: number;
+  /** Proofs that were told to wait, now: AWAITING_LICENSE. Those that waited already are not counted again. */
+  readonly waiting: number;
+  /** Batches with new drafts, each once. */
+  readonly batchesServed: readonly BatchId[];
+  /** True if there may be more to serve or to mark; call again. */
+  readonly more: boolean;
+}
+
+interface Queued {
+  readonly proof_id: ProofId;
+  readonly org_unit_id: OrgUnitId;
+}
+
+interface Unit {
+  readonly id: OrgUnitId;
+  /** Root first, this unit last. */
+  readonly path: readonly OrgUnitId[];
+}
+
+/** A proof of the queue whose row is locked and whose evidence is complete. */
+interface Ready {
+  readonly id: ProofId;
+  readonly unit: OrgUnitId;
+  readonly batchId: BatchId;
+  readonly state: ProofState;
+  readonly anchorPolicy: AnchorPolicy;
+  readonly alg: DigestAlgorithm;
+  readonly digest: Uint8Array;
+  readonly coverage: Coverage;
+}
+
+interface Step {
+  readonly served: readonly { readonly proof: Ready; readonly period: PeriodRoom }[];
+  readonly told: number;
+  /** In the queue though the evidence is not complete by our clock: left alone, their batch asks again. */
+  readonly unready: readonly ProofId[];
+  readonly more: boolean;
+}
+
+/**
+ * Serves the tenant's queue by (receivedAt, proof), passing over proofs whose own unit path has no room: consumes their
+ * unit, drafts their certificate, owes their batch a wake. Proofs without room become AWAITING_LICENSE. At most 2,000
+ * proofs a transaction, eight transactions a call. A repeat goes on where the last commit ended.
+ */
+export async function drainLicences(db: Db, tenant: TenantId, options: DrainOptions): Promise<DrainResult> {
+  const unready: ProofId[] = [];
+  const batches = new Set<BatchId>();
+  let drafted = 0;
+  let waiting = 0;
+  for (let i = 0; i < MAX_TRANSACTIONS; i++) {
+    const step = await inTransaction(db, (tx) => drainOnce(tx, tenant, options, unready));
+    for (const { proof } of step.served) batches.add(proof.batchId);
+    drafted += step.served.length;
+    waiting += step.told;
+    unready.push(...step.unready);
+    if (!step.more) return { drafted, waiting, batchesServed: [...batches], more: false };
+  }
+  return { drafted, waiting, batchesServed: [...batches], more: true };
+}
+
+/** Serves who has room; where nobody has, tells those who wait for the first time. */
+async function drainOnce(tx: Tx, tenant: TenantId, options: DrainOptions, skip: readonly ProofId[]): Promise<Step> {
+  const limit = Math.min(options.limit ?? DRAIN_CHUNK, DRAIN_CHUNK);
+  await lockTenant(tx, tenant);
+  const now = options.clock.nowMicros();
+  const units = await readQueuedUnits(tx, tenant);
+  if (units.size === 0) return { served: [], told: 0, unready: [], more: false };
+  const periods = await lockRooms(tx, tenant, now);
+  const roomy = [...units.values()].filter((unit) => roomOf(periods, unit.path) > 0);
+  const candidates = await readQueue(tx, tenant, roomy, periods, skip, limit);
+  if (candidates.length === 0) return await tellWaiters(tx, tenant, options, units, periods, skip, limit, now);
+
+  const { ready, unready } = await lockReady(tx, candidates, options.origin, now);
+  const served: { proof: Ready; period: PeriodRoom }[] = [];
+  const passed: Ready[] = [];
+  for (const proof of ready) {
+    const period = takeUnit(periods, units.get(proof.unit)?.path ?? []);
+    if (period === undefined) passed.push(proof);
+    else served.push({ proof, period });
+  }
+  if (served.length > 0) await consume(tx, tenant, options, periods, served, now);
+  await markAwaiting(tx, tenant, passed, reasonFor(periods), now);
+  // A short read that served everybody has seen the whole queue, unless a unit had no room, or no more than was read.
+  const allHaveRoom = [...units.values()].every((unit) => roomOf(periods, unit.path) > 0);
+  const more = candidates.length === limit || served.length < candidates.length || !allHaveRoom;
+  return { served, told: passed.filter((p) => p.state !== 'AWAITING_LICENSE').length, unready, more };
+}
+
+async function tellWaiters(
+  tx: Tx,
+  tenant: TenantId,
+  options: DrainOptions,
+  units: ReadonlyMap<OrgUnitId, Unit>,
+  periods: readonly PeriodRoom[],
+  skip: readonly ProofId[],
+  limit: number,
+  now: string,
+): Promise<Step> {
+  const full = [...units.values()].filter((unit) => roomOf(periods, unit.path) === 0).map((unit) => unit.id);
+  const { rows } = await tx.query<Queued>(
+    `SELECT q.proof_id, q.org_unit_id FROM unnest($2::uuid[]) AS u (id) CROSS JOIN LATERAL (
+       SELECT * FROM licence_queue w WHERE w.tenant_id = $1 AND w.org_unit_id = u.id AND NOT w.awaiting AND w.proof_id <> ALL ($3::uuid[])
+       ORDER BY w.received_at, w.proof_id LIMIT $4) q
+     ORDER BY q.received_at, q.proof_id LIMIT $4`,
+    [tenant, full, skip, limit],
+  );
+  if (rows.length === 0) return { served: [], told: 0, unready: [], more: false };
+  const { ready, unready } = await lockReady(tx, rows, options.origin, now);
+  await markAwaiting(tx, tenant, ready, reasonFor(periods), now);
+  const told = ready.filter((p) => p.state !== 'AWAITING_LICENSE').length;
+  return { served: [], told, unready, more: rows.length === limit };
+}
+
+/** The units that have proofs in the queue: one index probe a unit, not a scan of the queue. */
+async function readQueuedUnits(tx: Tx, tenant: TenantId): Promise<ReadonlyMap<OrgUnitId, Unit>> {
+  const { rows } = await tx.query<Unit>(
+    `WITH RECURSIVE queued AS (
+       (SELECT org_unit_id FROM licence_queue WHERE tenant_id = $1 ORDER BY org_unit_id LIMIT 1)
+       UNION ALL
+       SELECT next.org_unit_id FROM queued CROSS JOIN LATERAL (
+         SELECT q.org_unit_id FROM licence_queue q WHERE q.tenant_id = $1 AND q.org_unit_id > queued.org_unit_id ORDER BY q.org_unit_id LIMIT 1) next
+     )
+     SELECT u.id, u.path FROM queued JOIN org_units u ON u.id = queued.org_unit_id`,
+    [tenant],
+  );
+  return new Map(rows.map((unit) => [unit.id, unit]));
+}
+
+/** The oldest of the queue over the units given, of each no more than it has room for. */
+async function readQueue(
+  tx: Tx,
+  tenant: TenantId,
+  units: readonly Unit[],
+  periods: readonly PeriodRoom[],
+  skip: readonly ProofId[],
+  limit: number,
+): Promise<readonly Queued[]> {
+  if (units.length === 0) return [];
+  const { rows } = await tx.query<Queued>(
+    `SELECT q.proof_id, q.org_unit_id FROM unnest($2::uuid[], $3::int[]) AS u (id, room) CROSS JOIN LATERAL (
+       SELECT * FROM licence_queue w WHERE w.tenant_id = $1 AND w.org_unit_id = u.id AND w.proof_id <> ALL ($4::uuid[])
+       ORDER BY w.received_at, w.proof_id LIMIT u.room) q
+     ORDER BY q.received_at, q.proof_id LIMIT $5`,
+    [tenant, units.map((u) => u.id), units.map((u) => Math.min(limit, roomOf(periods, u.path))), skip, limit],
+  );
+  return rows;
+}
+
+/**
+ * Locks the proofs, which decides every race with a cancellation, a refusal or a failure, and keeps the order given.
+ * Those that are past being certified leave the queue without a unit.
+ */
+async function lockReady(
+  tx: Tx,
+  queued: readonly Queued[],
+  origin: string,
+  now: string,
+): Promise<{ ready: readonly Ready[]; unready: readonly ProofId[] }> {
+  const ids = queued.map((row) => row.proof_id);
+  const { rows: proofs } = await tx.query<{
+    id: ProofId;
+    state: ProofState;
+    anchor_policy: AnchorPolicy;
+    is_due: boolean;
+    digest_alg: DigestAlgorithm;
+    digest: Uint8Array;
+  }>(
+    `SELECT id, state, anchor_policy, coalesce(anchor_deadline <= $2, false) AS is_due, digest_alg, digest
+     FROM proofs WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`,
+    [ids, now],
+  );
+  const { rows: batches } = await tx.query<{ proof_id: ProofId; batch_id: BatchId }>(
+    'SELECT proof_id, batch_id FROM licence_queue WHERE proof_id = ANY ($1::uuid[])',
+    [ids],
+  );
+  const byId = new Map(proofs.map((proof) => [proof.id, proof]));
+  const batchOf = new Map(batches.map((row) => [row.proof_id, row.batch_id]));
+  const coverageOf = await readCoverage(tx, origin, ids);
+  const ready: Ready[] = [];
+  const unready: ProofId[] = [];
+  const gone: ProofId[] = [];
+  for (const { proof_id: id, org_unit_id: unit } of queued) {
+    const proof = byId.get(id);
+    const batchId = batchOf.get(id);
+    const coverage = coverageOf.get(id);
+    if (batchId === undefined) continue;
+    if (proof === undefined || !MAY_BE_SERVED.has(proof.state)) gone.push(id);
+    else if (coverage === undefined || !isComplete(proof, coverage)) unready.push(id);
+    else {
+      const { state, anchor_policy: anchorPolicy, digest_alg: alg, digest } = proof;
+      ready.push({ id, unit, batchId, state, anchorPolicy, alg, digest, coverage });
+    }
+  }
+  if (gone.length > 0) await tx.query('DELETE FROM licence_queue WHERE proof_id = ANY ($1::uuid[])', [gone]);
+  return { ready, unready };
+}
+
+const MAY_BE_SERVED: ReadonlySet<ProofState> = new Set(['TIMESTAMPED', 'ANCHORED', 'AWAITING_LICENSE']);
+
+/** REQUIRED is never certified without an anchor, PREFERRED not before its deadline, ANCHORED only as what it says. */
+function isComplete(
+  proof: { readonly state: ProofState; readonly anchor_policy: AnchorPolicy; readonly is_due: boolean },
+  coverage: Coverage,
+): boolean {
+  if (coverage.anchor !== undefined) return true;
+  if (proof.state === 'ANCHORED' || proof.anchor_policy === 'REQUIRED') return false;
+  // Whoever waits for a licence was complete when it began to, whatever another machine's clock says of the deadline.
+  return proof.anchor_policy === 'NONE' || proof.is_due || proof.state === 'AWAITING_LICENSE';
+}
+
+async function consume(
+  tx: Tx,
+  tenant: TenantId,
+  options: DrainOptions,
+  periods: readonly PeriodRoom[],
+  served: readonly { readonly proof: Ready; readonly period: PeriodRoom }[],
+  now: string,
+): Promise<void> {
+  await writeRooms(tx, periods);
+  const ids = served.map((s) => s.proof.id);
+  await tx.query(
+    `WITH taken AS (DELETE FROM licence_queue WHERE proof_id = ANY ($2::uuid[]))
+     INSERT INTO licence_consumptions (proof_id, tenant_id, org_unit_id, grant_id, n, at)
+     SELECT u.proof, $1, u.unit, u.grant_id, u.n, $6 FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::int[]) AS u (proof, unit, grant_id, n)`,
+    [
+      tenant,
+      ids,
+      served.map((s) => s.proof.unit),
+      served.map((s) => s.period.grantId),
+      served.map((s) => s.period.n),
+      now,
+    ],
+  );
+  await draftCertificates(tx, {
+    tenantId: tenant,
+    origin: options.origin,
+    publicUrl: options.publicUrl,
+    proofs: served.map(({ proof, period }) => ({ ...proof, grantId: period.grantId })),
+    at: now,
+  });
+  const { rows: batches } = await tx.query<{ id: BatchId; generation: number }>(
+    "SELECT id, generation FROM batches WHERE id = ANY ($1::uuid[]) AND state <> 'CLOSED' AND id IS DISTINCT FROM $2 ORDER BY id",
+    [[...new Set(served.map((s) => s.proof.batchId))], options.batchId ?? null],
+  );
+  await enqueueMotion(
+    tx,
+    batches.map((batch) => ({
+      kind: 'signal' as const,
+      workflowId: workflowIds.certifyBatch(batch.id, batch.generation),
+      name: 'licencesGranted',
+      payload: {},
+    })),
+    now,
+  );
+}
+
+function reasonFor(periods: readonly PeriodRoom[]): 'no-licence' | 'quota-exhausted' {
+  return periods.length === 0 ? 'no-licence' : 'quota-exhausted';
+}
+
+/** Moves proofs to AWAITING_LICENSE, those that are there already staying as they are. Locks: proofs by id are held. */
+async function markAwaiting(
+  tx: Tx,
+  tenant: TenantId,
+  proofs: readonly Ready[],
+  reason: string,
+  at: string,
+): Promise<void> {
+  if (proofs.length === 0) return;
+  await tx.query('UPDATE licence_queue SET awaiting = true WHERE proof_id = ANY ($1::uuid[]) AND NOT awaiting', [
+    proofs.map((p) => p.id),
+  ]);
+  const moved = proofs.filter((p) => p.state !== 'AWAITING_LICENSE');
+  if (moved.length === 0) return;
+  await tx.query("UPDATE proofs SET state = 'AWAITING_LICENSE' WHERE id = ANY ($1::uuid[])", [moved.map((p) => p.id)]);
+  const movedIds = new Set(moved.map((p) => p.id));
+  const { rows: members } = await tx.query<{ batch_id: BatchId; proof_id: ProofId }>(
+    'SELECT batch_id, proof_id FROM seals WHERE batch_id = ANY ($1::uuid[]) AND tenant_id = $2',
+    [[...new Set(moved.map((p) => p.batchId))], tenant],
+  );
+  await appendTimeline(
+    tx,
+    [...Map.groupBy(moved, (p) => p.batchId)].map(([batchId, group]) => {
+      const stayed = members.filter((m) => m.batch_id === batchId && !movedIds.has(m.proof_id)).map((m) => m.proof_id);
+      return {
+        tenantId: tenant,
+        scope: { batchId },
+        state: 'AWAITING_LICENSE' as const,
+        at,
+        detail: { reason },
+        ...describeMembers(
+          group.map((p) => p.id),
+          stayed,
+        ),
+      };
+    }),
+  );
+}
