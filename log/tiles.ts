@@ -18,11 +18,12 @@ export interface TileId {
   readonly width: number;
 }
 
-/** A full tile, 8,192 bytes. */
+/** A full tile, 8,192 bytes, and its root: the hash that it contributes one level up. */
 export interface FullTile {
   readonly level: number;
   readonly index: bigint;
   readonly hashes: Uint8Array;
+  readonly root: Uint8Array;
 }
 
 /** The partial tiles of a tree, by level from 0: concatenated hashes, fewer than 256 each. Never changed in place. */
@@ -142,9 +143,10 @@ export function appendLeafHashes(edge: Edge, leafHashes: readonly Uint8Array[]):
     if (row.length < TILE_WIDTH) return;
     const before = filled[level] ?? 0n;
     filled[level] = before + 1n;
-    fullTiles.push({ level, index: firstTile(level) + before, hashes: joinHashes(row) });
+    const root = foldPerfect(row);
+    fullTiles.push({ level, index: firstTile(level) + before, hashes: joinHashes(row), root });
     growing[level] = [];
-    push(level + 1, foldPerfect(row));
+    push(level + 1, root);
   };
   for (const hash of leafHashes) push(0, hash);
   const next: Edge = { size: edge.size + BigInt(leafHashes.length), levels: growing.map(joinHashes) };
@@ -234,7 +236,8 @@ function splitHashes(bytes: Uint8Array): Uint8Array[] {
   return out;
 }
 
-function joinHashes(hashes: readonly Uint8Array[]): Uint8Array {
+/** Hashes one after the other, as a tile holds them. */
+export function joinHashes(hashes: readonly Uint8Array[]): Uint8Array {
   const out = new Uint8Array(hashes.length * HASH_BYTES);
   hashes.forEach((hash, i) => {
     out.set(hash, i * HASH_BYTES);
