@@ -1,7 +1,8 @@
 /** A key of the signer as a function, for the other stand-ins of a local system. */
-import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { createHash, createPublicKey, verify } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Agent, request } from 'undici';
+import { ecdsaRawToDer } from '../../domain/ecdsa-signature.ts';
 import type { KeyAlg, PublicJwk } from './key-version.ts';
 
 export interface SignWithOptions {
@@ -12,6 +13,8 @@ export interface SignWithOptions {
   readonly keyFile: string;
   readonly kid: string;
   readonly alg: KeyAlg;
+  /** Of ES256 signatures: r‖s (default), or the DER that CMS holds. */
+  readonly form?: 'raw' | 'der';
 }
 
 /** The primary version of the key as it was when it was opened. */
@@ -19,7 +22,7 @@ export interface RemoteKey {
   readonly version: number;
   /** PEM, leaf first. */
   readonly chain: readonly string[];
-  /** Signs the bytes: 64 bytes (ES256: r‖s), verified. Throws an Error that names the signer's code. */
+  /** Signs the bytes; the signature is verified. Throws an Error that names the signer's code. */
   sign(tbs: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
@@ -27,8 +30,36 @@ export interface RemoteKey {
 const TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 64 * 1024;
 
+/** Signs with a key that is looked up at the first use, and again after a failure. */
+export function createSign(options: SignWithOptions): (tbs: Uint8Array) => Promise<Uint8Array> {
+  let opened: Promise<RemoteKey> | undefined;
+  return async (tbs) => {
+    opened ??= openRemoteKey(options);
+    const mine = opened;
+    try {
+      return await (await mine).sign(tbs);
+    } catch (cause) {
+      // The signer may have restarted elsewhere, rotated the key or renewed our certificate.
+      if (opened === mine) opened = undefined;
+      void mine.then(
+        (key) => key.close(),
+        () => undefined,
+      );
+      throw cause;
+    }
+  };
+}
+
 /** Connects and reads the key's primary version. Throws when the signer does not answer or has no such key. */
-export async function createSign({ url, caFile, certFile, keyFile, kid, alg }: SignWithOptions): Promise<RemoteKey> {
+export async function openRemoteKey({
+  url,
+  caFile,
+  certFile,
+  keyFile,
+  kid,
+  alg,
+  form = 'raw',
+}: SignWithOptions): Promise<RemoteKey> {
   const [ca, cert, key] = await Promise.all([caFile, certFile, keyFile].map((file) => readFile(file)));
   const agent = new Agent({
     connect: { ca, cert, key, minVersion: 'TLSv1.3' },
@@ -55,10 +86,12 @@ export async function createSign({ url, caFile, certFile, keyFile, kid, alg }: S
         context: {},
       });
       const answer = (await call(agent, `${path}/sign`, body)) as { signatures?: unknown[] };
-      const signature = Buffer.from(String(answer.signatures?.[0]), 'base64url');
-      if (!isSigned(alg, publicKey, tbs, signature))
+      const raw = new Uint8Array(Buffer.from(String(answer.signatures?.[0]), 'base64url'));
+      if (raw.length !== 64) throw new Error('the signer answers outside its protocol');
+      const der = alg === 'ES256' ? ecdsaRawToDer(raw) : raw;
+      if (!verify(alg === 'ES256' ? 'sha256' : null, tbs, publicKey, der))
         throw new Error(`the signature does not verify under ${kid} version ${primary.version}`);
-      return new Uint8Array(signature);
+      return form === 'der' ? der : raw;
     },
     close: () => agent.close(),
   };
@@ -90,10 +123,4 @@ async function call(agent: Agent, url: string, body?: string): Promise<unknown> 
   if (response.statusCode !== 200)
     throw new Error(`the signer answers ${(answer as { code?: string }).code ?? response.statusCode}`);
   return answer;
-}
-
-function isSigned(alg: KeyAlg, key: KeyObject, tbs: Uint8Array, signature: Uint8Array): boolean {
-  return alg === 'ES256'
-    ? verify('sha256', tbs, { key, dsaEncoding: 'ieee-p1363' }, signature)
-    : verify(null, tbs, key, signature);
 }
