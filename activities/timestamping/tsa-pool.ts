@@ -5,6 +5,8 @@
 import { Agent } from 'undici';
 import type { Clock } from '../../domain/clock.ts';
 import { type ErrorCode, ProoflineError } from '../../domain/errors.ts';
+import { createVerificationCache } from '../../domain/timestamp/cache.ts';
+import { readPem } from '../../domain/timestamp/pem.ts';
 import { buildTimestampRequest } from '../../domain/timestamp/request.ts';
 import { type ResponseVerdict, verifyTimestampResponse } from '../../domain/timestamp/verify-token.ts';
 import { type BreakerLimits, type BreakerState, type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.ts';
@@ -38,6 +40,8 @@ export interface Stamped {
   readonly serial: string;
   readonly policy: string;
   readonly revocation: 'good' | 'unverified';
+  /** DER of the lists by which the chain was good; none beyond 16 KiB, since each stored token holds them. */
+  readonly crls: readonly Uint8Array[];
 }
 
 export interface TsaPoolOptions {
@@ -73,6 +77,8 @@ export interface TsaPool {
   close(): Promise<void>;
 }
 
+const MAX_KEPT_CRLS = 16_384;
+const pemCache = createVerificationCache(16);
 const BREAKER: BreakerLimits = { failures: 3, openMs: 2_000, maxOpenMs: 60_000 };
 const BUCKET: BucketLimit = { capacity: 20, refillMs: 100 };
 
@@ -107,7 +113,16 @@ export function createTsaPool(options: TsaPoolOptions): TsaPool {
     if (!verdict.ok || verdict.token === undefined) throw asRefusal(verdict);
     const { genTimeMicros, serial, policy, token, revocation } = verdict;
     if (revocation === 'revoked') throw new ProoflineError('TSA_BAD_TOKEN', 'revoked');
-    return { tsa: tsa.name, selfOperated: tsa.selfOperated, token, genTime: genTimeMicros, serial, policy, revocation };
+    return {
+      tsa: tsa.name,
+      selfOperated: tsa.selfOperated,
+      token,
+      genTime: genTimeMicros,
+      serial,
+      policy,
+      revocation,
+      crls: revocation === 'good' ? keepable(tsa.crls ?? []) : [],
+    };
   }
 
   return {
@@ -169,6 +184,12 @@ function asRefusal(verdict: ResponseVerdict): ProoflineError {
     // badAlg and badRequest: the same request will be refused again.
     extra: { isLasting: isRejected && /failInfo (?:0780|0520)\b/.test(detail) },
   });
+}
+
+/** DER of revocation lists that are small enough to lie beside each token. */
+function keepable(pem: readonly string[]): readonly Uint8Array[] {
+  const lists = pem.flatMap((text) => readPem(text, pemCache));
+  return lists.reduce((sum, list) => sum + list.length, 0) > MAX_KEPT_CRLS ? [] : lists;
 }
 
 function summary(refusals: readonly ProoflineError[]): ProoflineError {

@@ -1,0 +1,134 @@
+/**
+ * The loop that keeps the log timestamped, free of Temporal. Per timestamp window, while a leaf waits, it takes the newest
+ * published checkpoint, stamps SHA-256 of its body, stores the token and has the evidence advanced. It keeps no state
+ * that matters: what Postgres shows is where it goes on.
+ */
+import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock } from '../../domain/clock.ts';
+import { ProoflineError } from '../../domain/errors.ts';
+import { parseNote } from '../../log/note.ts';
+import { type Db, inTransaction } from '../../store/pool.ts';
+import { readUnstampedCheckpoint, storeToken } from '../../store/timestamps.ts';
+import type { TsaPool } from './tsa-pool.ts';
+
+export interface TimestampingDeps {
+  readonly db: Db;
+  readonly pool: TsaPool;
+  readonly clock: Clock;
+  /** Least time between two requests for tokens; default 1,000. */
+  readonly windowMs?: number;
+  /** How often the store is asked for work; default 100. */
+  readonly pollMs?: number;
+  /** Moves what a new token covers. Idempotent; called at the start, after each token, and again if it failed. */
+  readonly advanceEvidence: (input: { readonly origin: string }) => Promise<unknown>;
+}
+
+export interface StampLogInput {
+  readonly origin: string;
+}
+
+/** What an operator reads as heartbeat details. */
+export interface StampLogState {
+  readonly state: 'idle' | 'stamping' | 'storing' | 'advancing' | 'waiting';
+  /** Size of the last checkpoint this run stamped, decimal. */
+  readonly stampedSize?: string;
+  readonly tsa?: string;
+  /** Time of that token. */
+  readonly genTime?: string;
+  /** While `waiting`: why, for how many attempts, and when the next is due. */
+  readonly failure?: {
+    readonly code: string;
+    readonly detail: string;
+    readonly attempts: number;
+    readonly nextAt: string;
+  };
+}
+
+export interface LoopControl {
+  /** Called at every change and at least once a second. */
+  readonly heartbeat: (state: StampLogState) => void;
+  readonly signal: AbortSignal;
+  /** The loop returns after this; default 6 hours. */
+  readonly maxRunMs?: number;
+}
+
+const HEARTBEAT_MS = 1_000;
+const FIRST_BACKOFF_MS = 250;
+const MAX_BACKOFF_MS = 15_000;
+const MAX_DETAIL = 600;
+
+/**
+ * Runs until `signal` or `maxRunMs`. Outages (retryable codes) never end it: it waits and tries again with the checkpoint
+ * that is newest then, so one token covers all that waited. Anything else is thrown.
+ */
+export async function runStampLoop(
+  deps: TimestampingDeps,
+  { origin }: StampLogInput,
+  control: LoopControl,
+): Promise<void> {
+  const { clock } = deps;
+  const windowMs = deps.windowMs ?? 1_000;
+  const endsAt = clock.nowMs() + (control.maxRunMs ?? 6 * 3_600_000);
+  let state: StampLogState = { state: 'idle' };
+  let windowBegan = Number.NEGATIVE_INFINITY;
+  // After a crash a token may be stored whose evidence was not advanced.
+  let mustAdvance = true;
+  let attempts = 0;
+
+  const show = (next: StampLogState): void => {
+    state = next;
+    control.heartbeat(state);
+  };
+  const beat = setInterval(() => control.heartbeat(state), HEARTBEAT_MS);
+
+  async function step(): Promise<number> {
+    const { failure: _, ...last } = state;
+    if (mustAdvance) {
+      show({ ...last, state: 'advancing' });
+      await deps.advanceEvidence({ origin });
+      mustAdvance = false;
+    }
+    const restOfWindow = windowBegan + windowMs - clock.nowMs();
+    // A clock set back lengthens a window by one window at most.
+    if (restOfWindow > 0) return Math.min(restOfWindow, windowMs);
+    const checkpoint = await readUnstampedCheckpoint(deps.db, origin);
+    if (checkpoint === undefined) {
+      if (state.state !== 'idle') show({ ...last, state: 'idle' });
+      return deps.pollMs ?? 100;
+    }
+    windowBegan = clock.nowMs();
+    show({ ...last, state: 'stamping' });
+    const imprint = createHash('sha256').update(parseNote(checkpoint.note).text, 'utf8').digest();
+    // A crash here loses a token that nobody saw; the next run asks for another.
+    const stamped = await deps.pool.stamp(new Uint8Array(imprint), control.signal);
+    show({ ...last, state: 'storing' });
+    const { revocation: _verdict, ...token } = stamped;
+    await inTransaction(deps.db, (tx) =>
+      storeToken(tx, { ...token, origin, size: checkpoint.size, acceptedAt: clock.nowMicros() }),
+    );
+    mustAdvance = true;
+    show({ state: 'storing', stampedSize: String(checkpoint.size), tsa: stamped.tsa, genTime: stamped.genTime });
+    return 0;
+  }
+
+  try {
+    while (!control.signal.aborted && clock.nowMs() < endsAt) {
+      let pauseMs: number;
+      try {
+        pauseMs = await step();
+        attempts = 0;
+      } catch (error) {
+        if (control.signal.aborted) return;
+        if (!(error instanceof ProoflineError) || !error.entry.retryable) throw error;
+        pauseMs = Math.min(FIRST_BACKOFF_MS * 2 ** attempts++, MAX_BACKOFF_MS);
+        const nextAt = new Date(clock.nowMs() + pauseMs).toISOString();
+        const failure = { code: error.code, detail: error.detail.slice(0, MAX_DETAIL), attempts, nextAt };
+        show({ ...state, state: 'waiting', failure });
+      }
+      if (pauseMs > 0) await delay(pauseMs, undefined, { signal: control.signal }).catch(() => undefined);
+    }
+  } finally {
+    clearInterval(beat);
+  }
+}
