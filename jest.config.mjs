@@ -1,11 +1,41 @@
-/** Jest runs the TypeScript sources as ESM; swc strips the types, `tsc` checks them. */
-export default {
+/**
+ * Jest runs the TypeScript sources as ESM; swc strips the types, `tsc` checks them. `*.test.ts` needs no server;
+ * `*.it.test.ts` and what lies in test/ get one Postgres and one Temporal server, started once for the run.
+ */
+const shared = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
-    '^.+\\.ts$': ['@swc/jest', { jsc: { target: 'es2024', parser: { syntax: 'typescript' } }, module: { type: 'es6' } }],
+    '^.+\\.ts$': [
+      '@swc/jest',
+      { jsc: { target: 'es2024', parser: { syntax: 'typescript' } }, module: { type: 'es6' } },
+    ],
   },
-  testMatch: ['**/*.test.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/.proofline/'],
+};
+const never = ['/node_modules/', '/.proofline/'];
+
+export default {
   testTimeout: 30_000,
+  projects: [
+    {
+      ...shared,
+      displayName: 'unit',
+      testMatch: ['**/*.test.ts'],
+      testPathIgnorePatterns: [...never, '\\.it\\.test\\.ts$', '<rootDir>/test/(?!support/)'],
+    },
+    {
+      ...shared,
+      displayName: 'integration',
+      testMatch: ['**/*.it.test.ts', '<rootDir>/test/**/*.test.ts'],
+      testPathIgnorePatterns: [...never, '<rootDir>/test/support/.*(?<!\\.it)\\.test\\.ts$', '<rootDir>/test/e2e/'],
+      globalSetup: '<rootDir>/test/support/start-servers.ts',
+      globalTeardown: '<rootDir>/test/support/stop-servers.ts',
+    },
+    {
+      ...shared,
+      displayName: 'e2e',
+      testMatch: ['<rootDir>/test/e2e/**/*.test.ts'],
+      testPathIgnorePatterns: never,
+    },
+  ],
 };

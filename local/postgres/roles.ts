@@ -7,10 +7,10 @@ export type RolePasswords = Readonly<Record<Role, string>>;
 
 /** What each login needs beside what the migrations grant it. The owner may make scratch databases to find drift. */
 const ATTRIBUTES: Readonly<Record<Role, string>> = {
-  proofline_owner: 'LOGIN NOSUPERUSER NOCREATEROLE CREATEDB BYPASSRLS',
+  proofline_owner: 'LOGIN NOSUPERUSER NOCREATEROLE CREATEDB NOBYPASSRLS',
   proofline_api: 'LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOBYPASSRLS',
   proofline_intake: 'LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOBYPASSRLS',
-  proofline_worker: 'LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB BYPASSRLS',
+  proofline_worker: 'LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOBYPASSRLS',
 };
 
 /** Makes the roles of a cluster, or gives them these passwords and attributes again. Repeatable. */
