@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../domain/clock.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import { parseNote } from '../../log/note.ts';
-import { type Db, inTransaction } from '../../store/pool.ts';
+import { asStoreError, type Db, inTransaction } from '../../store/pool.ts';
 import { readUnstampedCheckpoint, storeToken } from '../../store/timestamps.ts';
 import type { TsaPool } from './tsa-pool.ts';
 
@@ -20,8 +20,11 @@ export interface TimestampingDeps {
   readonly windowMs?: number;
   /** How often the store is asked for work; default 100. */
   readonly pollMs?: number;
-  /** Moves what a new token covers. Idempotent; called at the start, after each token, and again if it failed. */
-  readonly advanceEvidence: (input: { readonly origin: string }) => Promise<unknown>;
+  /**
+   * Moves a chunk of what the stored tokens cover; true while more is left. Idempotent; called at the start, after each
+   * token, and again if it failed.
+   */
+  readonly advanceEvidence: (input: { readonly origin: string }) => Promise<boolean>;
 }
 
 export interface StampLogInput {
@@ -86,7 +89,7 @@ export async function runStampLoop(
     const { failure: _, ...last } = state;
     if (mustAdvance) {
       show({ ...last, state: 'advancing' });
-      await deps.advanceEvidence({ origin });
+      while (await deps.advanceEvidence({ origin })) if (control.signal.aborted) return 0;
       mustAdvance = false;
     }
     const restOfWindow = windowBegan + windowMs - clock.nowMs();
@@ -118,8 +121,9 @@ export async function runStampLoop(
       try {
         pauseMs = await step();
         attempts = 0;
-      } catch (error) {
+      } catch (caught) {
         if (control.signal.aborted) return;
+        const error = asStoreError(caught);
         if (!(error instanceof ProoflineError) || !error.entry.retryable) throw error;
         pauseMs = Math.min(FIRST_BACKOFF_MS * 2 ** attempts++, MAX_BACKOFF_MS);
         const nextAt = new Date(clock.nowMs() + pauseMs).toISOString();
