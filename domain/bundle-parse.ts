@@ -90,7 +90,11 @@ export const instant: Read<string> = text(
   32,
   (value) => parseInstant(value) !== undefined,
 );
-export const originName: Read<string> = text('the name of a log', 255, /^[^\s+\p{Cc}]+$/u);
+export const originName: Read<string> = text(
+  'the name of a log',
+  255,
+  (value) => /^[^\s+\p{Cc}]+$/u.test(value) && value.isWellFormed(),
+);
 /** One printable ASCII line, for names and ids that others give. */
 export const line = (max: number): Read<string> => text('printable ASCII', max, /^[\x20-\x7e]+$/);
 export const network: Read<string> = text('the name of a network', 32, /^[a-z][a-z0-9-]*$/);
@@ -106,12 +110,13 @@ export const proofId = uuid as Read<ProofId>;
 export const tenantId = uuid as Read<TenantId>;
 const kid = text('a key id', 128, /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/);
 
-const digestShapes = Object.fromEntries(
-  Object.entries(DIGEST_HEX_LENGTH).map(([alg, length]) => [
-    alg,
-    object({ alg: oneOf(alg as DigestAlgorithm), value: hex(length / 2) }),
-  ]),
-) as Record<DigestAlgorithm, Read<Digest>>;
+const digestOf = (alg: DigestAlgorithm): Read<Digest> =>
+  object({ alg: oneOf(alg), value: hex(DIGEST_HEX_LENGTH[alg] / 2) });
+const digestShapes: Record<DigestAlgorithm, Read<Digest>> = {
+  'sha-256': digestOf('sha-256'),
+  'sha-384': digestOf('sha-384'),
+  'sha-512': digestOf('sha-512'),
+};
 
 export const digest: Read<Digest> = (value, path) => {
   const alg = (value as { readonly alg?: unknown } | null | undefined)?.alg;

@@ -1,0 +1,19 @@
+/** What the verifier publishes. */
+export type { Bundle, PublishedKey } from '../domain/bundle.ts';
+export type { Digest } from '../domain/digest.ts';
+export type { TrustDocument } from '../domain/trust.ts';
+export { parseTrustDocument } from '../domain/trust-parse.ts';
+export { createVerifierCache, type VerifierCache } from './cache.ts';
+export { openMirror } from './http-mirror.ts';
+export type { MirrorReader } from './mirror.ts';
+export { type ReceiptResult, verifyReceipt } from './receipt.ts';
+export {
+  CLAIMS,
+  type Claim,
+  type ClaimResult,
+  REASONS,
+  type Reason,
+  type Verdict,
+  type VerificationResult,
+} from './verdict.ts';
+export { type VerifyOptions, verifyBundle } from './verify.ts';
