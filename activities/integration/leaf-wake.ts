@@ -17,6 +17,7 @@ const RECONNECT_MS = 5_000;
 /** Opens the wake; the first connection is made in the background. */
 export function createLeafWake(db: Db): LeafWake {
   let client: pg.PoolClient | undefined;
+  let dropClient: (() => void) | undefined;
   let isClosed = false;
   let isRung = false;
   let ring: (() => void) | undefined;
@@ -35,20 +36,25 @@ export function createLeafWake(db: Db): LeafWake {
     } catch {
       return;
     }
+    let isHeld = true;
+    // Never back into the pool alive: it would go on listening.
     const drop = (): void => {
       if (client === fresh) client = undefined;
+      if (isHeld) fresh.release(true);
+      isHeld = false;
     };
     fresh.on('error', drop);
     fresh.on('end', drop);
     fresh.on('notification', onNotification);
-    try {
-      await fresh.query(`LISTEN ${CHANNEL}`);
-    } catch {
-      fresh.release(true);
+    await fresh.query(`LISTEN ${CHANNEL}`).catch(drop);
+    if (isClosed || !isHeld) {
+      drop();
       return;
     }
-    if (isClosed) fresh.release(true);
-    else client = fresh;
+    client = fresh;
+    dropClient = drop;
+    // What was queued before this connection listened rang for nobody.
+    onNotification();
   }
 
   let connecting: Promise<void> | undefined;
@@ -80,9 +86,7 @@ export function createLeafWake(db: Db): LeafWake {
     },
     close() {
       isClosed = true;
-      // Not given back to the pool: it would go on listening.
-      client?.release(true);
-      client = undefined;
+      dropClient?.();
     },
   };
 }

@@ -92,7 +92,7 @@ export async function runIntegration(deps: IntegrationDeps, control: Integration
           isChecked = true;
           beat();
         }
-        const step = await integrateOnce(deps, signal);
+        const step = await integrateOnce(deps, signal, failures);
         isIdle = step.leaves === 0 && !step.isPublished;
         seen.size = step.size;
         seen.leaves += step.leaves;
@@ -128,11 +128,12 @@ export async function runIntegration(deps: IntegrationDeps, control: Integration
 
 /**
  * One step: takes leaves if the head is signed, then signs and publishes an unsigned head. After a crash between the
- * two, the next step of any integrator signs the head that was committed.
+ * two, the next step of any integrator signs the head that was committed. `attempt`: steps that failed just before.
  */
 export async function integrateOnce(
   deps: IntegrationDeps,
   signal: AbortSignal,
+  attempt = 0,
 ): Promise<{ readonly size: bigint; readonly leaves: number; readonly isPublished: boolean }> {
   const { db, origin, clock } = deps;
   const work = await readLogWork(db, origin);
@@ -141,17 +142,18 @@ export async function integrateOnce(
   const { head, leaves } = await inTransaction(db, (tx) =>
     integrateLeaves(tx, { origin, now: clock.nowMicros(), ...(deps.limit === undefined ? {} : { limit: deps.limit }) }),
   );
-  const isPublished = head.note === null && (await publishHead(deps, head, signal));
+  const isPublished = head.note === null && (await publishHead(deps, head, attempt, signal));
   return { size: head.size, leaves, isPublished };
 }
 
 async function publishHead(
   { db, signer, clock }: IntegrationDeps,
   head: LogHead,
+  attempt: number,
   signal: AbortSignal,
 ): Promise<boolean> {
   await requireConsistentHead(db, head);
-  const note = await signHead(signer, head, signal);
+  const note = await signHead(signer, head, attempt, signal);
   return (
     (await storeCheckpointNote(db, {
       origin: head.origin,

@@ -31,9 +31,15 @@ export async function requireConsistentHead(db: Db, head: LogHead): Promise<void
 
 /**
  * The signed note of a committed head. The signer refuses a head that contradicts what it signed before (LOG_ROLLBACK).
- * After a crash here the head is still unsigned and is signed again, with the same bytes.
+ * After a crash here the head is still unsigned and is signed again, with the same bytes. `attempt` counts from 0: a
+ * repeat is a new request to the signer, which would else replay a spoilt answer.
  */
-export async function signHead(signer: LogSigner, head: LogHead, signal: AbortSignal): Promise<string> {
+export async function signHead(
+  signer: LogSigner,
+  head: LogHead,
+  attempt: number,
+  signal: AbortSignal,
+): Promise<string> {
   const body = formatCheckpointBody(head);
   const value = new TextEncoder().encode(body);
   const { version, signatures } = await signer.sign(
@@ -42,7 +48,7 @@ export async function signHead(signer: LogSigner, head: LogHead, signal: AbortSi
       alg: 'EdDSA',
       kind: 'tbs',
       values: [value],
-      context: { origin: head.origin, size: head.size.toString() },
+      context: { origin: head.origin, size: head.size.toString(), ...(attempt > 0 && { attempt: `${attempt}` }) },
     },
     signal,
   );
