@@ -5,11 +5,13 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { PrismaPg } from '@prisma/adapter-pg';
-import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils';
+import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from '@prisma/driver-adapter-utils';
 import * as bindings from '@prisma/schema-engine-wasm/schema_engine_bg';
 import pg from 'pg';
 
 export type SchemaEngine = bindings.SchemaEngine;
+
+const CHAR_OID = 18;
 
 let loaded: Promise<void> | undefined;
 
@@ -25,7 +27,7 @@ export async function withEngine<T>(
   pool.on('error', () => {});
   let failedScript: Error | undefined;
   try {
-    const factory = wholeScripts(pool, (fault) => {
+    const factory = mendedAdapter(pool, (fault) => {
       failedScript = fault;
     });
     const adapter = bindMigrationAwareSqlAdapterFactory(factory);
@@ -47,16 +49,33 @@ export async function withEngine<T>(
 }
 
 /**
- * The adapter as it is, but for scripts: it would cut them at every semicolon, those inside function bodies too, and
- * run the pieces one by one. Sent whole, a script is one implicit transaction.
+ * The adapter with two faults mended. It would cut scripts at every semicolon, those inside function bodies too, and
+ * run the pieces one by one: sent whole, a script is one implicit transaction. And it refuses the catalogue's type
+ * `"char"`, which introspection reads: it passes as text, and is called a character again in the result.
  */
-function wholeScripts(pool: pg.Pool, onFault: (fault: Error) => void): PrismaPg {
+function mendedAdapter(pool: pg.Pool, onFault: (fault: Error) => void): PrismaPg {
+  const query = pool.query.bind(pool) as (...input: unknown[]) => Promise<pg.QueryResult>;
+  const charColumns = new WeakMap<object, ReadonlySet<number>>();
+  pool.query = (async (...input: unknown[]) => {
+    const result = await query(...input);
+    const chars = result.fields.flatMap((field, i) => (field.dataTypeID === CHAR_OID ? [i] : []));
+    for (const i of chars) Object.assign(result.fields[i] ?? {}, { dataTypeID: pg.types.builtins.TEXT });
+    charColumns.set(result.rows, new Set(chars));
+    return result;
+  }) as typeof pool.query;
   const factory = new PrismaPg(pool);
   const connect = factory.connect.bind(factory);
   factory.connect = async () => {
     const adapter = await connect();
+    const queryRaw = adapter.queryRaw.bind(adapter);
+    adapter.queryRaw = async (statement) => {
+      const result = await queryRaw(statement);
+      const chars = charColumns.get(result.rows);
+      const columnTypes = result.columnTypes.map((type, i) => (chars?.has(i) ? ColumnTypeEnum.Character : type));
+      return { ...result, columnTypes };
+    };
     adapter.executeScript = async (script) => {
-      await pool.query(script).catch((fault: Error & { script?: string }) => {
+      await query(script).catch((fault: Error) => {
         onFault(Object.assign(fault, { script }));
         throw fault;
       });

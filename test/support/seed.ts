@@ -1,4 +1,5 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { apiKeyPrefix, formatApiKey, hashApiKey } from '../../domain/api-key.ts';
 import type { ApiKeyId, OrgUnitId, TenantId } from '../../domain/ids.ts';
 import type { Queryable } from '../../store/pool.ts';
 
@@ -58,19 +59,11 @@ interface NewKey {
 
 async function insertKey(db: Queryable, key: NewKey): Promise<{ apiKeyId: ApiKeyId; apiKey: string }> {
   const apiKeyId = randomUUID() as string as ApiKeyId;
-  const apiKey = `pl_test_${randomBytes(32).toString('base64url')}`;
+  const apiKey = formatApiKey('test', randomBytes(24));
   await db.query(
     `INSERT INTO api_keys (id, tenant_id, org_unit_id, label, prefix, hash, scopes, roles, created_at)
      VALUES ($1, $2, $3, 'test', $4, $5, $6, $7, now())`,
-    [
-      apiKeyId,
-      key.tenantId,
-      key.orgUnitId,
-      apiKey.slice(0, 16),
-      createHash('sha256').update(apiKey, 'utf8').digest(),
-      key.scopes,
-      key.roles,
-    ],
+    [apiKeyId, key.tenantId, key.orgUnitId, apiKeyPrefix(apiKey), hashApiKey(apiKey), key.scopes, key.roles],
   );
   return { apiKeyId, apiKey };
 }
