@@ -10,6 +10,7 @@ import { type BatchId, type OrgUnitId, type ProofId, type TenantId, workflowIds 
 import { type PeriodRoom, roomOf, takeUnit } from '../domain/licence/rooms.ts';
 import type { AnchorPolicy, ProofState } from '../domain/states.ts';
 import { type Coverage, draftCertificates, readCoverage } from './draft-certificates.ts';
+import { openDuePeriods } from './licence-periods.ts';
 import { lockRooms, lockTenant, writeRooms } from './licence-rooms.ts';
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
@@ -28,6 +29,8 @@ export interface DrainOptions {
   readonly batchId?: BatchId;
   /** At most `DRAIN_CHUNK`. */
   readonly limit?: number;
+  /** Called after each transaction: a heartbeat. */
+  readonly onStep?: () => void;
 }
 
 export interface DrainResult {
@@ -88,6 +91,7 @@ export async function drainLicences(db: Db, tenant: TenantId, options: DrainOpti
     drafted += step.served.length;
     waiting += step.told;
     unready.push(...step.unready);
+    options.onStep?.();
     if (!step.more) return { drafted, waiting, batchesServed: [...batches], more: false };
   }
   return { drafted, waiting, batchesServed: [...batches], more: true };
@@ -100,6 +104,7 @@ async function drainOnce(tx: Tx, tenant: TenantId, options: DrainOptions, skip: 
   const now = options.clock.nowMicros();
   const units = await readQueuedUnits(tx, tenant);
   if (units.size === 0) return { served: [], told: 0, unready: [], more: false };
+  await openDuePeriods(tx, tenant, now);
   const periods = await lockRooms(tx, tenant, now);
   const roomy = [...units.values()].filter((unit) => roomOf(periods, unit.path) > 0);
   const candidates = await readQueue(tx, tenant, roomy, periods, skip, limit);

@@ -1,0 +1,97 @@
+import { ProoflineError } from '../errors.ts';
+import type { OrgUnitId } from '../ids.ts';
+import { parseInstant } from '../time.ts';
+import { checkAllocations } from './allocations.ts';
+import type { BaseGrant, Grant } from './grant.ts';
+import { endOfTerm, periodOf } from './terms.ts';
+
+/** Units that one grant may hold a period: far above any use, far below where sums of grants lose exactness. */
+export const MAX_QUOTA = 1_000_000_000_000;
+
+/** What the store knows of the tenant when a grant arrives. */
+export interface GrantContext {
+  readonly instanceFingerprint: string;
+  readonly nowMs: number;
+  /** False also where the requester may not know that the tenant exists. */
+  readonly isTenantKnown: boolean;
+  /** Hex hash of the grant that bears the same id, whosever it is. */
+  readonly sameId?: string;
+  /** The tenant's last grant. */
+  readonly last?: { readonly grantId: string; readonly seq: number; readonly hash: string };
+  readonly pathOf: (unit: OrgUnitId) => readonly OrgUnitId[] | undefined;
+}
+
+/**
+ * Every check of an import after the signature, in their order: instance, tenant, kind, id, chain, dates, allocations,
+ * quota. Throws GRANT_* of the first that fails; `unchanged` if this very file was imported before.
+ */
+export function checkGrant(grant: Grant, hash: string, context: GrantContext): 'unchanged' | BaseGrant {
+  if (grant.instanceFingerprint !== context.instanceFingerprint)
+    throw new ProoflineError(
+      'GRANT_WRONG_INSTANCE',
+      `this instance has fingerprint ${context.instanceFingerprint}, the grant names ${grant.instanceFingerprint}`,
+    );
+  if (!context.isTenantKnown) throw new ProoflineError('GRANT_TENANT_UNKNOWN', `tenant ${grant.tenant}`);
+  if (context.sameId === hash) return 'unchanged';
+  if (grant.kind !== 'BASE') throw new ProoflineError('GRANT_KIND_UNSUPPORTED', `the kind is ${grant.kind}`);
+  if (context.sameId !== undefined)
+    throw new ProoflineError('GRANT_ID_REUSED', `${grant.grantId} is the grant with hash ${context.sameId}`);
+  checkChain(grant, context);
+  checkDates(grant, context.nowMs);
+  checkAllocations(grant.quota, grant.allocations, context.pathOf);
+  checkQuota(grant);
+  return grant;
+}
+
+function checkChain(grant: Grant, { last }: GrantContext): void {
+  const next = (last?.seq ?? 0) + 1;
+  if (grant.seq > next) {
+    const missing = grant.seq - 1 === next ? `seq ${next} is` : `seq ${next} to ${grant.seq - 1} are`;
+    throw new ProoflineError(
+      'GRANT_CHAIN_BROKEN',
+      `the grant has seq ${grant.seq}, but ${missing} missing; it follows the file with hash ${grant.previousGrantHash}`,
+    );
+  }
+  if (grant.seq < next)
+    throw new ProoflineError(
+      'GRANT_CHAIN_BROKEN',
+      `the grant has seq ${grant.seq}, which is taken; the next is seq ${next} after hash ${last?.hash}`,
+    );
+  if (grant.previousGrantHash !== last?.hash)
+    throw new ProoflineError(
+      'GRANT_CHAIN_BROKEN',
+      `the grant follows hash ${grant.previousGrantHash}, the last one here is ${last?.grantId} with hash ${last?.hash}`,
+    );
+}
+
+function checkDates(grant: BaseGrant, nowMs: number): void {
+  const notBefore = instantMs(grant.notBefore);
+  const notAfter = grant.notAfter === undefined ? undefined : instantMs(grant.notAfter);
+  const { startsAtMs } = periodOf(grant.term, 0);
+  const endsAtMs = endOfTerm(grant.term);
+  const fault =
+    notAfter !== undefined && notAfter <= notBefore
+      ? `notAfter ${grant.notAfter} is not after notBefore ${grant.notBefore}`
+      : notAfter !== undefined && notAfter <= nowMs
+        ? `the grant ended at ${grant.notAfter}`
+        : endsAtMs !== undefined && endsAtMs <= nowMs
+          ? `its term ended at ${new Date(endsAtMs).toISOString()}`
+          : endsAtMs !== undefined && endsAtMs <= notBefore
+            ? `its term ends at ${new Date(endsAtMs).toISOString()}, before notBefore ${grant.notBefore}`
+            : notAfter !== undefined && startsAtMs >= notAfter
+              ? `its term begins at ${new Date(startsAtMs).toISOString()}, after notAfter ${grant.notAfter}`
+              : undefined;
+  if (fault !== undefined) throw new ProoflineError('GRANT_DATES_INVALID', fault);
+}
+
+function checkQuota({ quota, term }: BaseGrant): void {
+  if (quota < 1 || quota > MAX_QUOTA)
+    throw new ProoflineError('GRANT_QUOTA_INVALID', `the quota is ${quota}, expected 1 to ${MAX_QUOTA}`);
+  if ('rollover' in term && term.rollover > quota)
+    throw new ProoflineError('GRANT_QUOTA_INVALID', `the rollover ${term.rollover} exceeds the quota ${quota}`);
+}
+
+/** The parser has checked the form. */
+function instantMs(instant: string): number {
+  return Number((parseInstant(instant) ?? 0n) / 1000n);
+}

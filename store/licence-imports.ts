@@ -1,0 +1,87 @@
+import { toHex } from '../domain/bytes.ts';
+import { type ErrorCode, ProoflineError } from '../domain/errors.ts';
+import type { TenantId } from '../domain/ids.ts';
+import { MAX_GRANT_BYTES } from '../domain/licence/grant.ts';
+import { asStoreError, type Queryable } from './pool.ts';
+
+export interface ImportRequest {
+  /** A new id: UUID. */
+  readonly id: string;
+  /** The grant file's text; white space around it is passed over. */
+  readonly jws: string;
+  readonly dryRun: boolean;
+  /** Who asks, as the audit trail names them. */
+  readonly requestedBy: string;
+  /** The tenant whose administrator asks; absent for a platform administrator, who may import for any tenant. */
+  readonly tenantId?: TenantId;
+  /** RFC 3339 UTC with microseconds. */
+  readonly at: string;
+}
+
+export interface ImportRecord {
+  readonly id: string;
+  /** Hex SHA-256 of the file: what the next grant of the chain names. */
+  readonly hash: string;
+  readonly dryRun: boolean;
+  /** UNCHANGED: imported before, or a dry run that would be applied; `detail` says which. */
+  readonly state: 'PENDING' | 'APPLIED' | 'UNCHANGED' | 'REFUSED';
+  /** Why it was refused. */
+  readonly code: ErrorCode | null;
+  readonly detail: string | null;
+  /** What the import changed, or would change. */
+  readonly diff: Readonly<Record<string, unknown>> | null;
+  readonly createdAt: string;
+  readonly finishedAt: string | null;
+}
+
+/**
+ * Records a request to import a grant and owes the start of its workflow; a file that was imported before is
+ * UNCHANGED at once. As proofline_api. Returns the request's id. Throws GRANT_MALFORMED beyond 64 KiB.
+ */
+export async function requestImport(db: Queryable, request: ImportRequest): Promise<string> {
+  const jws = request.jws.trim();
+  if (jws.length > MAX_GRANT_BYTES || !/^[\x21-\x7e]+$/.test(jws))
+    throw new ProoflineError('GRANT_MALFORMED', `one line of ASCII is expected, at most ${MAX_GRANT_BYTES} characters`);
+  try {
+    await db.query('SELECT request_licence_import($1, $2, $3, $4, $5, $6)', [
+      request.id,
+      jws,
+      request.dryRun,
+      request.requestedBy,
+      request.tenantId ?? null,
+      request.at,
+    ]);
+  } catch (error) {
+    throw asStoreError(error);
+  }
+  return request.id;
+}
+
+/**
+ * The request as it stands; undefined if there is none, or it is not the tenant's. Without `tenantId` the reader is a
+ * platform administrator. As proofline_api.
+ */
+export async function readImportOutcome(
+  db: Queryable,
+  id: string,
+  tenantId?: TenantId,
+): Promise<ImportRecord | undefined> {
+  const { rows } = await db
+    .query('SELECT * FROM read_licence_import($1, $2)', [id, tenantId ?? null])
+    .catch((error: unknown) => {
+      throw asStoreError(error);
+    });
+  const row = rows[0];
+  if (row === undefined) return undefined;
+  return {
+    id: row.id,
+    hash: toHex(row.hash),
+    dryRun: row.dry_run,
+    state: row.state,
+    code: row.code,
+    detail: row.detail,
+    diff: row.diff,
+    createdAt: row.created_at,
+    finishedAt: row.finished_at,
+  };
+}

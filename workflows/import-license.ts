@@ -1,0 +1,34 @@
+import { setCurrentDetails } from '@temporalio/workflow';
+import type { LicenceActivities } from '../activities/licences/import-grant.ts';
+import { activity } from './activity.ts';
+import { createPersistence } from './persist.ts';
+
+export interface ImportLicenseInput {
+  /** The row of `licence_imports`: the file itself never enters history. */
+  readonly importId: string;
+}
+
+/**
+ * Carries one request to import a grant: verify and apply it in one transaction, then serve who waited for it; the
+ * drain wakes their batches. A refusal is an outcome, kept in the row, and not a failure of the workflow.
+ */
+export async function importLicense(input: ImportLicenseInput): Promise<void> {
+  const { persist } = createPersistence();
+  const importGrant = activity<LicenceActivities['importGrant']>('importGrant');
+  const drainLicences = activity<LicenceActivities['drainLicences']>('drainLicences');
+
+  setCurrentDetails('Checking the grant.');
+  const { state, tenantId, code } = await persist('STORE', 'importGrant', () => importGrant(input));
+  if (state !== 'APPLIED' || tenantId === undefined) {
+    setCurrentDetails(`Done: ${state}${code === undefined ? '' : `, \`${code}\``}.`);
+    return;
+  }
+  setCurrentDetails('Applied. Serving the proofs that waited.');
+  let drafted = 0;
+  for (let more = true; more; ) {
+    const step = await persist('STORE', 'drainLicences', () => drainLicences({ tenantId }));
+    drafted += step.drafted;
+    more = step.more;
+  }
+  setCurrentDetails(`Done: APPLIED, ${drafted} waiting proofs served.`);
+}
