@@ -21,6 +21,7 @@ interface GoVectors {
   readonly roots: readonly { size: number; root: string }[];
   readonly inclusion: readonly { index: number; size: number; path: string[] }[];
   readonly consistency: readonly { first: number; second: number; proof: string[] }[];
+  readonly tilesOf66000: readonly { level: number; index: number; width: number; sha256: string }[];
   readonly tilePaths: readonly { level: number; index: string; width: number; path: string }[];
 }
 
@@ -65,6 +66,16 @@ describe('a log of tiles', () => {
       expect(makeInclusionPath(BigInt(index), BigInt(of), log.reader()).map(hex)).toEqual(path);
     for (const { first, second, proof } of go.consistency)
       expect(makeConsistencyProof(BigInt(first), BigInt(second), log.reader()).map(hex)).toEqual(proof);
+  });
+
+  it('has tiles, full and partial, of the same bytes as those of golang.org/x/mod/sumdb/tlog', () => {
+    const log = new TileLog();
+    log.append(numbered(66_000));
+    for (const { level, index, width, sha256: expected } of go.tilesOf66000) {
+      const tile = log.tiles.get(`${level}/${index}`) ?? log.edge.levels[level] ?? new Uint8Array(0);
+      expect(tile.length).toBe(32 * width);
+      expect(hex(sha256(tile))).toBe(expected);
+    }
   });
 
   it('is the same however the leaves were divided into appends', () => {
