@@ -28,5 +28,7 @@ export const workflowIds = {
     generation === 1 ? `batch:${batch}` : `batch:${batch}:${generation}`,
   runLog: (origin: string): string => `log:${origin}`,
   anchorCheckpoint: (origin: string, size: bigint): string => `anchor:${origin}:${size}`,
-  importLicense: (grantHash: string): string => `license:${grantHash}`,
+  /** A file that is asked for again, since it was refused, goes on under the next generation. */
+  importLicense: (grantHash: string, generation = 1): string =>
+    generation === 1 ? `license:${grantHash}` : `license:${grantHash}:${generation}`,
 } as const;
