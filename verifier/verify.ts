@@ -4,6 +4,7 @@
  */
 import type { Bundle } from '../domain/bundle.ts';
 import { parseBundle, readBundle } from '../domain/bundle-parse.ts';
+import { utf8 } from '../domain/bytes.ts';
 import type { Digest } from '../domain/digest.ts';
 import { ProoflineError } from '../domain/errors.ts';
 import { leafData } from '../domain/seal.ts';
@@ -39,14 +40,15 @@ export interface VerifyOptions {
 const sharedCache = createVerifierCache();
 
 /**
- * Verifies a bundle given as JSON text, or as the value that a strict parser read from it. Throws only on a trust
+ * Verifies a bundle given as JSON text, as its UTF-8 bytes, or as the value that a strict parser read from it. Throws only on a trust
  * document whose vkeys are malformed (LogFormatError).
  */
 export async function verifyBundle(input: unknown, options: VerifyOptions): Promise<VerificationResult> {
   const pinned = options.trust === undefined ? undefined : viewTrust(options.trust);
   let bundle: Bundle;
   try {
-    bundle = typeof input === 'string' ? parseBundle(input) : readBundle(input);
+    const text = input instanceof Uint8Array ? utf8.decode(input) : input;
+    bundle = typeof text === 'string' ? parseBundle(text) : readBundle(text);
   } catch (error) {
     return refuse(error, options);
   }
@@ -91,7 +93,7 @@ export async function verifyBundle(input: unknown, options: VerifyOptions): Prom
 
 /** What is no bundle supports no claim. */
 function refuse(error: unknown, { trust }: VerifyOptions): VerificationResult {
-  const detail = error instanceof ProoflineError ? error.message : 'unreadable';
+  const detail = error instanceof ProoflineError ? error.message : 'not UTF-8';
   const claim = result('invalid', 'bundle-malformed', { detail });
   return {
     overall: 'invalid',

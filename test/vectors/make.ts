@@ -1,0 +1,43 @@
+/**
+ * Writes `verifier/vectors/` anew: `node test/vectors/make.ts`. Keys follow from seeds; ECDSA signatures and so tokens,
+ * seals and leaves differ from run to run, so the folder is only rewritten on purpose.
+ */
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { badVectors } from './bad-vectors.ts';
+import { goodVectors } from './good-vectors.ts';
+import { malformedVectors } from './malformed-vectors.ts';
+import { makeScene } from './scene.ts';
+import { GOOD, NOW, type Vector } from './vector.ts';
+
+const target = join(import.meta.dirname, '..', '..', 'verifier', 'vectors');
+
+async function writeVector(vector: Vector): Promise<void> {
+  const folder = join(target, vector.name);
+  await mkdir(folder, { recursive: true });
+  const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
+  const { bundle } = vector;
+  await writeFile(
+    join(folder, 'bundle.json'),
+    typeof bundle === 'string' || Buffer.isBuffer(bundle) ? bundle : json(bundle),
+  );
+  if (vector.trust !== undefined) await writeFile(join(folder, 'trust.json'), json(vector.trust));
+  if (vector.file !== undefined) await writeFile(join(folder, 'file'), vector.file);
+  const claims = Object.entries({ ...GOOD, ...vector.claims }).map(([claim, [verdict, reason]]) => [
+    claim,
+    { verdict, reason },
+  ]);
+  const expected = {
+    says: vector.says,
+    now: vector.now ?? NOW,
+    overall: vector.overall,
+    claims: Object.fromEntries(claims),
+  };
+  await writeFile(join(folder, 'expected.json'), json(expected));
+}
+
+const scene = await makeScene();
+const vectors = [...(await goodVectors(scene)), ...(await badVectors(scene)), ...malformedVectors(scene)];
+await rm(target, { recursive: true, force: true });
+for (const vector of vectors) await writeVector(vector);
+process.stdout.write(`${vectors.length} vectors in ${target}\n`);
