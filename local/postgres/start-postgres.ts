@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { type Guard, startGuard } from '../stack/guard.ts';
-import { type RunOptions, runPart } from '../stack/part.ts';
+import { type RunningPart, type RunOptions, runPart } from '../stack/part.ts';
 import { freePort } from '../stack/ports.ts';
 import { clusterPart, SUPERUSER } from './cluster.ts';
 import { dropDatabase, ensureDatabase, ensureRoles, ROLES, type Role, type RolePasswords } from './roles.ts';
@@ -25,6 +25,8 @@ export interface PostgresOptions {
 
 export interface Postgres {
   readonly port: number;
+  /** Its process: to stop and start it alone. */
+  readonly part: RunningPart;
   pid(): number | undefined;
   /** Connection string for a login and a database. */
   url(role: Role | typeof SUPERUSER, database: string): string;
@@ -68,6 +70,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   }
   return {
     port,
+    part,
     pid: () => part.pid(),
     url,
     createDatabase: (name, template) => ensureDatabase(admin, name, template),

@@ -36,6 +36,8 @@ export interface RunningPart {
   pid(): number | undefined;
   /** Ends it and what it started: `stopSignal`, then SIGKILL after `stopTimeoutMs`. Repeatable. */
   stop(): Promise<void>;
+  /** Starts it again after a stop; resolves once it answers. */
+  start(): Promise<void>;
 }
 
 export interface RunOptions {
@@ -118,6 +120,12 @@ export async function runPart(spec: PartSpec, options: RunOptions): Promise<Runn
       if (pid !== undefined) await endGroup(pid, spec.stopSignal, spec.stopTimeoutMs, () => child?.pid === pid);
       await supervision;
       tell('stopped');
+    },
+    async start() {
+      if (!stopping) return;
+      stopping = false;
+      quickDeaths = 0;
+      await launch();
     },
   };
 }

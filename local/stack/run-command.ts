@@ -37,6 +37,10 @@ export function runCommand(command: string, args: readonly string[], options: Co
       ...(options.env === undefined ? {} : { env: options.env }),
       ...options.identity,
     });
+    // A build that takes minutes must not go on when this process is ended.
+    const kill = (): void => void child.kill('SIGKILL');
+    process.once('exit', kill);
+    child.once('close', () => process.off('exit', kill));
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
     child.once('error', (fault) => resolve({ code: null, output: fault.message }));

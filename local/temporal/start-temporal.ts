@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Connection } from '@temporalio/client';
 import { type Guard, startGuard } from '../stack/guard.ts';
-import { type PartSpec, type RunOptions, runPart } from '../stack/part.ts';
+import { type PartSpec, type RunningPart, type RunOptions, runPart } from '../stack/part.ts';
 import { freePort } from '../stack/ports.ts';
 import { resolveTemporalCli } from './resolve-cli.ts';
 
@@ -32,6 +32,8 @@ export interface Temporal {
   readonly address: string;
   readonly namespace: string;
   readonly uiUrl: string | undefined;
+  /** Its process: to stop and start it alone. */
+  readonly part: RunningPart;
   pid(): number | undefined;
   stop(): Promise<void>;
 }
@@ -54,6 +56,7 @@ export async function startTemporal(options: TemporalOptions): Promise<Temporal>
     address: `127.0.0.1:${port}`,
     namespace,
     uiUrl: uiPort === false ? undefined : `http://127.0.0.1:${uiPort}`,
+    part,
     pid: () => part.pid(),
     async stop() {
       await part.stop();
