@@ -49,7 +49,9 @@ export async function checkAnchor(context: AnchorContext): Promise<ClaimResult> 
 
 async function judgeAnchor(entry: AnchorEntry, context: AnchorContext): Promise<ClaimResult> {
   const at = instantOf(entry.consensusTimestamp);
-  const where = `${entry.network} ${entry.topicId} message ${entry.sequenceNumber}`;
+  // What is no public ledger must never read as one.
+  const network = entry.network === 'mainnet' ? entry.network : `${entry.network} (not the main network)`;
+  const where = `${network} ${entry.topicId} message ${entry.sequenceNumber}`;
   const fault = findAnchorEntryFault(entry);
   if (fault !== undefined) return result('invalid', 'anchor-inconsistent', { detail: `${where}: ${fault}`, at });
   if (!entry.transactionId.startsWith(`${entry.payer}@`))

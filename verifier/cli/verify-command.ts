@@ -1,0 +1,67 @@
+import { BUNDLE_MAX_LENGTH } from '../../domain/bundle-parse.ts';
+import { utf8 } from '../../domain/bytes.ts';
+import { type Digest, isDigestAlgorithm } from '../../domain/digest.ts';
+import { openMirror } from '../http-mirror.ts';
+import type { MirrorReader } from '../mirror.ts';
+import { verifyBundle } from '../verify.ts';
+import { readArguments, WrongCall } from './arguments.ts';
+import { hashFile, readBounded } from './files.ts';
+import { formatResult } from './print-result.ts';
+import { readTrustFile } from './trust-file.ts';
+
+export const VERIFY_USAGE = `  proofline verify BUNDLE [FILE] [--offline] [--json] [--trust FILE] [--mirror URL]…
+      judges a bundle, and whether FILE is what it speaks of; without --mirror it opens no socket
+      --trust   a pinned /.well-known/proofline.json; default .proofline/trust.json if it is there
+      --mirror  asks a Hedera mirror about the anchors; all mirrors given must agree`;
+
+const OPTIONS = {
+  offline: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  trust: { type: 'string' },
+  mirror: { type: 'string', multiple: true, default: [] as string[] },
+} as const;
+
+/** Returns the exit code: 0 only for an overall `valid`. Throws WrongCall, or Error on an input that cannot be read. */
+export async function runVerify(args: readonly string[]): Promise<number> {
+  const { values, positionals } = readArguments(args, OPTIONS);
+  const [bundlePath, filePath, ...more] = positionals;
+  if (bundlePath === undefined) throw new WrongCall('a bundle is missing');
+  if (more.length > 0) throw new WrongCall('one bundle and one file at most');
+  if (values.offline && values.mirror.length > 0) throw new WrongCall('--offline and --mirror contradict each other');
+  const mirrors = values.mirror.map(openNamed);
+  const trustFile = await readTrustFile(values.trust);
+  // A UTF-16 unit is at most three bytes of UTF-8.
+  const bytes = await readBounded(bundlePath, 3 * BUNDLE_MAX_LENGTH);
+  const digest = filePath === undefined ? undefined : await hashAsStated(filePath, bytes);
+  const result = await verifyBundle(bytes, {
+    nowMs: Date.now(),
+    mirrors,
+    ...(trustFile === undefined ? {} : { trust: trustFile.trust }),
+    ...(digest === undefined ? {} : { digest }),
+  });
+  const trust = trustFile && { path: trustFile.path, instance: trustFile.trust.instance };
+  process.stdout.write(
+    values.json ? `${JSON.stringify(result, undefined, 2)}\n` : formatResult(result, { bundlePath, filePath, trust }),
+  );
+  return result.overall === 'valid' ? 0 : 1;
+}
+
+function openNamed(url: string): MirrorReader {
+  try {
+    return openMirror(url);
+  } catch {
+    throw new WrongCall(`--mirror ${JSON.stringify(url)} is not an http(s) URL`);
+  }
+}
+
+/** The file's digest under the algorithm that the bundle names; SHA-256 where it names none. */
+async function hashAsStated(path: string, bundle: Uint8Array): Promise<Digest> {
+  let alg: unknown;
+  try {
+    const { statement } = JSON.parse(utf8.decode(bundle)) as { statement?: { digest?: { alg?: unknown } } };
+    alg = statement?.digest?.alg;
+  } catch {
+    alg = undefined;
+  }
+  return hashFile(path, isDigestAlgorithm(alg) ? alg : 'sha-256');
+}
