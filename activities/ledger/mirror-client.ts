@@ -1,0 +1,185 @@
+/**
+ * Reads a mirror node's REST interface: bounded in time and size, no redirects, and every answer read against its
+ * shape, since a mirror is a stranger. 404 is an answer; anything else that is not 200 is none.
+ */
+import { Agent, request } from 'undici';
+import {
+  formatMirrorTransactionId,
+  type LedgerTransactionId,
+  parseEntityId,
+  parseLedgerTime,
+} from '../../domain/ledger/entity-id.ts';
+
+const MAX_BYTES = 256 * 1_024;
+
+/** A mirror did not answer, or not with what its interface says. The message names the mirror and no more. */
+export class MirrorUnreachable extends Error {}
+
+export interface MirrorTransaction {
+  readonly consensusTimestamp: string;
+  readonly result: string;
+  readonly nonce: number;
+  readonly entityId: string | undefined;
+  /** SHA-384 of the signed bytes of the copy that reached consensus. */
+  readonly hash: Uint8Array;
+}
+
+export interface MirrorMessage {
+  readonly topicId: string;
+  readonly sequenceNumber: bigint;
+  readonly consensusTimestamp: string;
+  readonly payer: string;
+  readonly message: Uint8Array;
+  readonly runningHash: Uint8Array;
+  readonly runningHashVersion: number;
+}
+
+export interface MirrorClient {
+  readonly url: string;
+  /** Every copy that reached consensus, in consensus order; undefined for 404. */
+  transaction(id: LedgerTransactionId): Promise<readonly MirrorTransaction[] | undefined>;
+  messageBySequence(topicId: string, sequenceNumber: bigint): Promise<MirrorMessage | undefined>;
+  messageByTime(consensusTimestamp: string): Promise<MirrorMessage | undefined>;
+  /** The end of the newest block, `seconds.nnnnnnnnn`. */
+  newestBlockEnd(): Promise<string | undefined>;
+  /** In tinybars. */
+  balance(accountId: string): Promise<bigint | undefined>;
+}
+
+export interface MirrorTransport {
+  mirror(url: string): MirrorClient;
+  close(): void;
+}
+
+/** Mirrors share one bounded pool of connections. */
+export function createMirrorTransport(timeoutMs: number): MirrorTransport {
+  const agent = new Agent({
+    connections: 4,
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+    connect: { timeout: timeoutMs },
+  });
+  return {
+    mirror: (url) => createMirrorClient(url, (path) => getJson(agent, url, path, timeoutMs)),
+    close: () => void agent.destroy().catch(() => undefined),
+  };
+}
+
+type Get = (path: string) => Promise<Record<string, unknown> | undefined>;
+
+function createMirrorClient(url: string, get: Get): MirrorClient {
+  const bad = (what: string): MirrorUnreachable => new MirrorUnreachable(`${url} answered without ${what}`);
+  return {
+    url,
+    async transaction(id) {
+      const body = await get(`transactions/${formatMirrorTransactionId(id)}`);
+      if (body === undefined) return undefined;
+      if (!Array.isArray(body.transactions) || body.transactions.length === 0) throw bad('transactions');
+      return body.transactions.map((row: unknown) => readTransaction(row) ?? fail(bad('a transaction')));
+    },
+    async messageBySequence(topicId, sequenceNumber) {
+      const body = await get(`topics/${topicId}/messages/${sequenceNumber}`);
+      return body === undefined ? undefined : (readMessage(body) ?? fail(bad('a message')));
+    },
+    async messageByTime(consensusTimestamp) {
+      const body = await get(`topics/messages/${consensusTimestamp}`);
+      return body === undefined ? undefined : (readMessage(body) ?? fail(bad('a message')));
+    },
+    async newestBlockEnd() {
+      const body = await get('blocks?limit=1&order=desc');
+      const [block] = Array.isArray(body?.blocks) ? (body.blocks as unknown[]) : [];
+      const to = asRecord(asRecord(block)?.timestamp)?.to;
+      return typeof to === 'string' && parseLedgerTime(to) !== undefined ? to : undefined;
+    },
+    async balance(accountId) {
+      const body = await get(`balances?account.id=${accountId}`);
+      const [row] = Array.isArray(body?.balances) ? (body.balances as unknown[]) : [];
+      const balance = asRecord(row)?.balance;
+      return typeof balance === 'number' && Number.isSafeInteger(balance) ? BigInt(balance) : undefined;
+    },
+  };
+}
+
+async function getJson(
+  agent: Agent,
+  url: string,
+  path: string,
+  timeoutMs: number,
+): Promise<Record<string, unknown> | undefined> {
+  try {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const response = await request(`${url}/api/v1/${path}`, {
+      dispatcher: agent,
+      signal,
+      headers: { accept: 'application/json' },
+    });
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of response.body) {
+      length += (chunk as Buffer).length;
+      if (length > MAX_BYTES) throw new MirrorUnreachable(`${url} answered more than ${MAX_BYTES} bytes`);
+      chunks.push(chunk as Buffer);
+    }
+    if (response.statusCode === 404) return undefined;
+    if (response.statusCode !== 200) throw new MirrorUnreachable(`${url} answered ${response.statusCode}`);
+    return (
+      asRecord(JSON.parse(Buffer.concat(chunks).toString('utf8'))) ??
+      fail(new MirrorUnreachable(`${url} answered no object`))
+    );
+  } catch (cause) {
+    if (cause instanceof MirrorUnreachable) throw cause;
+    throw new MirrorUnreachable(`${url} did not answer`, { cause });
+  }
+}
+
+function readTransaction(value: unknown): MirrorTransaction | undefined {
+  const row = asRecord(value);
+  if (row === undefined) return undefined;
+  const { consensus_timestamp: consensusTimestamp, result, nonce, entity_id: entityId, transaction_hash: hash } = row;
+  if (typeof consensusTimestamp !== 'string' || parseLedgerTime(consensusTimestamp) === undefined) return undefined;
+  if (typeof result !== 'string' || typeof nonce !== 'number' || typeof hash !== 'string') return undefined;
+  return {
+    consensusTimestamp,
+    result: result.slice(0, 80),
+    nonce,
+    entityId: typeof entityId === 'string' ? entityId.slice(0, 80) : undefined,
+    hash: Buffer.from(hash, 'base64'),
+  };
+}
+
+function readMessage(value: unknown): MirrorMessage | undefined {
+  const row = asRecord(value);
+  if (row === undefined) return undefined;
+  const { topic_id: topicId, consensus_timestamp: consensusTimestamp, payer_account_id: payer } = row;
+  const {
+    message,
+    running_hash: runningHash,
+    running_hash_version: runningHashVersion,
+    sequence_number: sequence,
+  } = row;
+  if (typeof topicId !== 'string' || parseEntityId(topicId) === undefined) return undefined;
+  if (typeof payer !== 'string' || parseEntityId(payer) === undefined) return undefined;
+  if (typeof consensusTimestamp !== 'string' || parseLedgerTime(consensusTimestamp) === undefined) return undefined;
+  if (typeof message !== 'string' || typeof runningHash !== 'string' || typeof runningHashVersion !== 'number')
+    return undefined;
+  if (typeof sequence !== 'number' || !Number.isSafeInteger(sequence) || sequence < 1) return undefined;
+  return {
+    topicId,
+    sequenceNumber: BigInt(sequence),
+    consensusTimestamp,
+    payer,
+    message: Buffer.from(message, 'base64'),
+    runningHash: Buffer.from(runningHash, 'base64'),
+    runningHashVersion,
+  };
+}
+
+function asRecord(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined;
+}
+
+function fail(error: Error): never {
+  throw error;
+}
