@@ -6,6 +6,7 @@ import { CancelledFailure } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import fc from 'fast-check';
 import { systemClock } from '../../domain/clock.ts';
+import { rotateKey } from '../../local/signer/admin.ts';
 import { type RunningSigner, startSigner } from '../../local/signer/start-signer.ts';
 import { verifyCheckpoint } from '../../log/checkpoint.ts';
 import { createNoteKey, type NoteKey } from '../../log/note.ts';
@@ -60,7 +61,10 @@ afterAll(async () => {
   await rm(dir, { recursive: true });
 });
 beforeEach(() => startLog());
-afterEach(() => server.setFaults([]));
+afterEach(async () => {
+  await Promise.allSettled(running.splice(0).map((one) => one.stop()));
+  server.setFaults([]);
+});
 
 /** A new, empty log under a new name: the signer remembers the old ones. */
 async function startLog(): Promise<void> {
@@ -113,17 +117,22 @@ interface Run {
   readonly done: Promise<IntegrationReport>;
 }
 
+const running: Run[] = [];
+
+/** An integrator beside the test; stopped after it at the latest. */
 function run(extra: Partial<IntegrationDeps> = {}, control: Partial<IntegrationControl> = {}): Run {
   const abort = new AbortController();
   const done = runIntegration(depsOf(extra), { signal: abort.signal, heartbeat: () => {}, ...control });
   done.catch(() => undefined);
-  return {
+  const one: Run = {
     done,
     stop() {
       abort.abort();
       return done;
     },
   };
+  running.push(one);
+  return one;
 }
 
 /** Waits until the published log has `size` leaves. */
@@ -383,6 +392,25 @@ describe('the loop', () => {
       size: '0',
       checkpoints: 1,
     });
+  });
+});
+
+// Last: from here on the signer has two versions.
+describe('a rotation of the log key', () => {
+  it('has its checkpoints signed by both versions, so that the holder of either key verifies them', async () => {
+    const integrator = run();
+    await untilPublished(0);
+    const { jwk } = await rotateKey(dir, 'log', clock);
+    const newKey = createNoteKey(origin, Uint8Array.from(Buffer.from(jwk.x ?? '', 'base64url')));
+    for (let verdict = false; !verdict; ) {
+      await enqueue(1);
+      await untilPublished(enqueued);
+      const { note } = (await readLatestCheckpoint(db, origin)) ?? { note: '' };
+      verdict = (await verifyCheckpoint(note, [newKey], origin)).valid;
+      expect(await verifyCheckpoint(note, [key], origin)).toMatchObject({ valid: true });
+    }
+    await integrator.stop();
+    await checkLog();
   });
 });
 
