@@ -187,9 +187,9 @@ describe('an anchor', () => {
     sim.faults.arm({ at: 'consensus', effect: { drop: true } });
     expect((await ledger.submit(prepared)).kind).toBe('sent');
     expect(await ledger.provenAbsent(prepared)).toBe(false);
-    sim.clock.advance(118_000);
+    sim.clock.advance(112_000);
     expect(await ledger.provenAbsent(prepared)).toBe(false);
-    sim.clock.advance(6_000);
+    sim.clock.advance(8_000);
     expect(await ledger.submit(prepared)).toEqual({ kind: 'too-late', status: 'TRANSACTION_EXPIRED' });
     expect(await ledger.provenAbsent(prepared)).toBe(true);
     const { prepared: second } = await anchor(1n);

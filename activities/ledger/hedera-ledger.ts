@@ -89,11 +89,11 @@ export function createHederaLedger(options: HederaLedgerOptions): AnchorLedger {
         ? Client.forNetwork({ ...settings.nodes }, { scheduleNetworkUpdate: false })
         : Client.forName(settings.network, { scheduleNetworkUpdate: false });
     return made
-      .setRequestTimeout(settings.requestTimeoutMs)
       .setGrpcDeadline(settings.grpcDeadlineMs)
+      .setRequestTimeout(settings.requestTimeoutMs)
       .setMaxAttempts(SEND_ATTEMPTS)
-      .setMaxBackoff(backoff.maxMs)
       .setMinBackoff(backoff.minMs)
+      .setMaxBackoff(backoff.maxMs)
       .setNodeMinBackoff(backoff.minMs)
       .setNodeMaxBackoff(backoff.maxMs)
       .setDefaultRegenerateTransactionId(false);

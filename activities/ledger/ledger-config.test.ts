@@ -34,6 +34,7 @@ describe('the ledger file', () => {
     ['a quorum beyond its mirrors', { ...GOOD, mirrorQuorum: 2 }, /\$\.mirrorQuorum/],
     ['no nodes for a network of its own', { ...GOOD, nodes: {} }, /\$\.nodes/],
     ['a node without a port', { ...GOOD, nodes: { '127.0.20.3': '0.0.3' } }, /\$\.nodes/],
+    ['a request shorter than one call', { ...GOOD, requestTimeoutMs: 4_000 }, /\$\.requestTimeoutMs/],
     ['a validity that nodes refuse', { ...GOOD, validSeconds: 200 }, /\$\.validSeconds/],
   ])('is refused with %s', (_, config, path) => {
     expect(() => parseLedgerConfig(JSON.stringify(config))).toThrow(

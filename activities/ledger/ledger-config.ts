@@ -118,6 +118,9 @@ export function parseLedgerConfig(jsonText: string): LedgerConfig {
     if (Object.keys(config.nodes).length === 0 && !PUBLIC_NETWORKS.includes(config.network)) {
       throw new ShapeFault('$.nodes', `nodes are expected for a network that is none of ${PUBLIC_NETWORKS.join(', ')}`);
     }
+    const { grpcDeadlineMs, requestTimeoutMs } = { ...LEDGER_DEFAULTS, ...config };
+    if (requestTimeoutMs <= grpcDeadlineMs)
+      throw new ShapeFault('$.requestTimeoutMs', `more than grpcDeadlineMs (${grpcDeadlineMs}) is expected`);
     return config;
   } catch (cause) {
     if (cause instanceof ShapeFault || cause instanceof ProoflineError) {
