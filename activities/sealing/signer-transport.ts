@@ -126,9 +126,14 @@ export function createSignerTransport(options: SignerTransportOptions): SignerTr
       try {
         return await once(...args);
       } catch (second) {
-        throw toError(second);
+        throw isDropped(second) && (await isShutOut()) ? rejected(second) : toError(second);
       }
     }
+  }
+
+  /** A server that dislikes a certificate may close without a word; then it does so whatever is asked. */
+  async function isShutOut(): Promise<boolean> {
+    return once('GET', '/v1/info', {}).then(() => false, isDropped);
   }
 
   return {
@@ -180,6 +185,10 @@ function toError(cause: unknown): ProoflineError {
     `${code} ${messageOf(cause)}`.trim(),
     { cause },
   );
+}
+
+function rejected(cause: unknown): ProoflineError {
+  return new ProoflineError('SIGNER_MTLS_REJECTED', 'every connection is closed after the handshake', { cause });
 }
 
 const isDropped = (cause: unknown): boolean => ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(cause));

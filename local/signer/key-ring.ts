@@ -6,7 +6,7 @@ import { type LoadedVersion, loadKeystore } from './keystore.ts';
 import { SignerProblem } from './problem.ts';
 
 /** Changed last by whoever changed the keystore; a running signer looks at it at most this often. */
-export const REVISION_FILE = 'revision';
+export const REVISION_FILE = '.revision';
 const LOOK_EVERY_MS = 500;
 
 export interface KeyRing {
@@ -16,7 +16,7 @@ export interface KeyRing {
   describe(kid: string): Record<string, unknown>;
   /** The version asked for, or the primary; `not_found` or `key_not_active`. */
   select(kid: string, version: number | undefined): LoadedVersion;
-  /** Takes a changed keystore; keeps the old one if the new does not open. */
+  /** Takes a changed keystore. Throws if it does not open; the old one serves on and the next look tries again. */
   refresh(): Promise<void>;
 }
 

@@ -129,7 +129,7 @@ function createHandler(
         throw new SignerProblem('rate_limited', `more than ${MAX_CONCURRENT} requests at once`);
       running++;
       try {
-        await deps.ring.refresh();
+        await deps.ring.refresh().catch((cause: Error) => log({ event: 'keystore-not-taken', reason: cause.message }));
         await route(deps, faults, caller, request, response);
       } finally {
         running--;
