@@ -25,7 +25,7 @@ describe('the wake of the integrator', () => {
     await waiting;
     await notify();
     await wake.wait(LONG_MS, never);
-    wake.close();
+    await wake.close();
   });
 
   it('ends its wait after the time given, and at once when aborted', async () => {
@@ -37,7 +37,7 @@ describe('the wake of the integrator', () => {
     abort.abort();
     await waiting;
     await wake.wait(LONG_MS, abort.signal);
-    wake.close();
+    await wake.close();
   });
 
   it('outlives the loss of its connection', async () => {
@@ -47,7 +47,8 @@ describe('the wake of the integrator', () => {
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN proofline_leaf' AND datname = current_database()",
     );
     expect(rowCount).toBe(1);
-    await wake.wait(10, never);
-    wake.close();
+    // It rings again once it listens anew.
+    await wake.wait(LONG_MS, never);
+    await wake.close();
   });
 });

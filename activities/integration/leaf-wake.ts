@@ -1,74 +1,23 @@
-/**
- * Wakes the integrator when leaves are queued: LISTEN on a connection of its own from the pool. Losing it costs at
- * most one poll interval of delay, never a leaf.
- */
-import type pg from 'pg';
+/** Wakes the integrator when leaves are queued. Losing the connection costs at most one poll of delay, never a leaf. */
+import { listen } from '../../store/listen.ts';
 import type { Db } from '../../store/pool.ts';
 
 export interface LeafWake {
-  /** Resolves at the first notification since the last call, after `timeoutMs`, or when `signal` aborts. */
+  /** Resolves at the first ring since the last call, after `timeoutMs`, or when `signal` aborts. */
   wait(timeoutMs: number, signal: AbortSignal): Promise<void>;
-  close(): void;
+  close(): Promise<void>;
 }
 
-const CHANNEL = 'proofline_leaf';
-const RECONNECT_MS = 5_000;
-
-/** Opens the wake; the first connection is made in the background. */
+/** Listens on one connection of the pool; each connection begins with a ring, since what was queued before rang for nobody. */
 export function createLeafWake(db: Db): LeafWake {
-  let client: pg.PoolClient | undefined;
-  let dropClient: (() => void) | undefined;
-  let isClosed = false;
   let isRung = false;
   let ring: (() => void) | undefined;
-  let retryAtMs = 0;
-
-  const onNotification = (): void => {
+  const listening = listen(db, ['proofline_leaf'], () => {
     isRung = true;
     ring?.();
-  };
-
-  async function connect(): Promise<void> {
-    retryAtMs = performance.now() + RECONNECT_MS;
-    let fresh: pg.PoolClient;
-    try {
-      fresh = await db.connect();
-    } catch {
-      return;
-    }
-    let isHeld = true;
-    // Never back into the pool alive: it would go on listening.
-    const drop = (): void => {
-      if (client === fresh) client = undefined;
-      if (isHeld) fresh.release(true);
-      isHeld = false;
-    };
-    fresh.on('error', drop);
-    fresh.on('end', drop);
-    fresh.on('notification', onNotification);
-    await fresh.query(`LISTEN ${CHANNEL}`).catch(drop);
-    if (isClosed || !isHeld) {
-      drop();
-      return;
-    }
-    client = fresh;
-    dropClient = drop;
-    // What was queued before this connection listened rang for nobody.
-    onNotification();
-  }
-
-  let connecting: Promise<void> | undefined;
-  const keepConnected = (): void => {
-    if (isClosed || client !== undefined || connecting !== undefined || performance.now() < retryAtMs) return;
-    connecting = connect().finally(() => {
-      connecting = undefined;
-    });
-  };
-
-  keepConnected();
+  });
   return {
     async wait(timeoutMs, signal) {
-      keepConnected();
       if (!isRung && !signal.aborted) {
         await new Promise<void>((resolve) => {
           const done = (): void => {
@@ -84,9 +33,6 @@ export function createLeafWake(db: Db): LeafWake {
       }
       isRung = false;
     },
-    close() {
-      isClosed = true;
-      dropClient?.();
-    },
+    close: () => listening.stop(),
   };
 }

@@ -121,7 +121,7 @@ export async function runIntegration(deps: IntegrationDeps, control: Integration
     }
   } finally {
     clearInterval(beating);
-    if (deps.wake === undefined) wake.close();
+    if (deps.wake === undefined) await wake.close();
   }
   return { size: seen.size.toString(), leaves: seen.leaves, checkpoints: seen.checkpoints };
 }
