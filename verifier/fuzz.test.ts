@@ -45,14 +45,12 @@ describe('mutated bundles', () => {
   it('are never valid when one character of any evidence is another', async () => {
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(...LEAVES), fc.nat(), alphabet, async (path, at, character) => {
-        let isChanged = false;
         const bundle = change(good, path, (leaf) => {
-          if (typeof leaf !== 'string') return (isChanged = true) && (leaf as number) + 1 + (at % 7);
+          if (typeof leaf !== 'string') return (leaf as number) + 1 + (at % 7);
           const place = at % leaf.length;
-          isChanged = leaf[place] !== character;
           return leaf.slice(0, place) + character + leaf.slice(place + 1);
         });
-        if (!isChanged) return;
+        if (canonicalText(bundle) === canonicalText(good)) return;
         expect((await verifyBundle(JSON.stringify(bundle), { trust, nowMs })).overall).not.toBe('valid');
       }),
       { numRuns: 1_500, seed: 20261123 },
