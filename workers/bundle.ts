@@ -7,6 +7,13 @@ export function bundleWorkflows(logger?: Logger): Promise<WorkflowBundle> {
   const silent = () => undefined;
   return bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
-    logger: { log: silent, trace: silent, debug: silent, info: silent, warn: (message) => logger?.warn(message), error: (message) => logger?.error(message) },
+    logger: {
+      log: silent,
+      trace: silent,
+      debug: silent,
+      info: silent,
+      warn: (message) => logger?.warn(message),
+      error: (message) => logger?.error(message),
+    },
   });
 }

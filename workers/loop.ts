@@ -6,19 +6,20 @@ export interface Loop {
 }
 
 /**
- * Takes turns one at a time: again at once while a turn returns true, else at a wake or after `everyMs`. A turn that
+ * Takes turns one at a time: again at once while a turn gives true, else at a wake or after `everyMs`. A turn that
  * throws is reported and followed by the wait.
  */
 export function startLoop(options: {
   readonly everyMs: number;
-  readonly turn: () => Promise<boolean | void>;
+  readonly turn: () => Promise<unknown>;
   readonly onError: (error: unknown) => void;
 }): Loop {
   let stopped = false;
   let woken = false;
   let rest: (() => void) | undefined;
 
-  const running = (async () => {
+  // The first turn is not taken before the caller holds the loop.
+  const running = Promise.resolve().then(async () => {
     while (!stopped) {
       woken = false;
       const more = await options.turn().catch((error) => {
@@ -35,7 +36,7 @@ export function startLoop(options: {
       });
       rest = undefined;
     }
-  })();
+  });
   return {
     wake() {
       woken = true;

@@ -19,7 +19,13 @@ const VERIFIER_SOURCE = 'https://www.npmjs.com/package/@proofline/verifier';
  * Keeps published what an independent verifier needs: keys with their windows as the signer shows them, roots,
  * authorities, ledgers. Until the signer first answers it is asked every second.
  */
-export function keepTrustPublished(deps: { readonly config: WorkerConfig; readonly db: Db; readonly clock: Clock; readonly logger: Logger; readonly signer: Signer }): Loop {
+export function keepTrustPublished(deps: {
+  readonly config: WorkerConfig;
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly signer: Signer;
+}): Loop {
   let published = false;
   return startLoop({
     everyMs: EVERY_MS,
@@ -42,11 +48,15 @@ export function keepTrustPublished(deps: { readonly config: WorkerConfig; readon
 
 async function describeInstance(config: WorkerConfig): Promise<InstanceDocument> {
   const tsas: readonly TsaConfig[] = await readTsas(config.tsasFile);
-  const ledger = config.ledgerFile === undefined ? undefined : parseLedgerConfig(await readFile(config.ledgerFile, 'utf8'));
+  const ledger =
+    config.ledgerFile === undefined ? undefined : parseLedgerConfig(await readFile(config.ledgerFile, 'utf8'));
   return {
     instance: config.instance,
     origin: config.origin,
-    roots: { signing: [await readFile(config.signingRootsFile, 'utf8')], tsa: [...new Set(tsas.flatMap((tsa) => tsa.roots))] },
+    roots: {
+      signing: [await readFile(config.signingRootsFile, 'utf8')],
+      tsa: [...new Set(tsas.flatMap((tsa) => tsa.roots))],
+    },
     tsas: tsas.map(({ name, url, policies, selfOperated }) => ({ name, url, policies, selfOperated })),
     ledgers:
       ledger === undefined

@@ -6,13 +6,18 @@ import { parseRelayConfig } from './config.ts';
 import { startHealth } from './health.ts';
 import { createLogger } from './logger.ts';
 import { startRelay } from './relay.ts';
-import { untilStopped } from './until-stopped.ts';
 import { createTemporalClient } from './temporal.ts';
+import { untilStopped } from './until-stopped.ts';
 
 const config = parseRelayConfig(process.env);
 const logger = createLogger('relay', config.logLevel);
 const stop = untilStopped();
-const db = createPool({ url: config.dbUrl, max: 10, applicationName: 'proofline-relay', onError: (err) => logger.warn({ err }, 'a database connection was lost') });
+const db = createPool({
+  url: config.dbUrl,
+  max: 10,
+  applicationName: 'proofline-relay',
+  onError: (err) => logger.warn({ err }, 'a database connection was lost'),
+});
 const client = createTemporalClient(config);
 const relay = startRelay({
   db,

@@ -11,7 +11,8 @@ export function installRuntime(logger: Logger): void {
     // The entry point stops everything in order; the SDK's own handlers would stop the workers first.
     shutdownSignals: [],
     logger: {
-      log: (level, message, meta) => logger[level === 'WARN' ? 'warn' : level === 'ERROR' ? 'error' : 'debug']({ ...meta }, message),
+      log: (level, message, meta) =>
+        logger[level === 'WARN' ? 'warn' : level === 'ERROR' ? 'error' : 'debug']({ ...meta }, message),
       trace: (message, meta) => logger.trace({ ...meta }, message),
       debug: (message, meta) => logger.debug({ ...meta }, message),
       info: (message, meta) => logger.info({ ...meta }, message),
@@ -22,13 +23,18 @@ export function installRuntime(logger: Logger): void {
 }
 
 /** Waits for the server as long as it takes: a worker without Temporal has nothing else to do. */
-export async function connectWorkers(config: WorkerConfig, logger: Logger, signal: AbortSignal): Promise<NativeConnection> {
+export async function connectWorkers(
+  config: WorkerConfig,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<NativeConnection> {
   for (let tries = 1; ; tries++) {
     signal.throwIfAborted();
     try {
       return await NativeConnection.connect({ address: config.temporalAddress });
     } catch (error) {
-      if (tries % 20 === 1) logger.warn({ err: error, address: config.temporalAddress }, 'Temporal does not answer yet');
+      if (tries % 20 === 1)
+        logger.warn({ err: error, address: config.temporalAddress }, 'Temporal does not answer yet');
       await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
     }
   }
@@ -36,5 +42,8 @@ export async function connectWorkers(config: WorkerConfig, logger: Logger, signa
 
 /** A client that connects at its first call and again after each loss. */
 export function createTemporalClient(config: RelayConfig): Client {
-  return new Client({ connection: Connection.lazy({ address: config.temporalAddress }), namespace: config.temporalNamespace });
+  return new Client({
+    connection: Connection.lazy({ address: config.temporalAddress }),
+    namespace: config.temporalNamespace,
+  });
 }

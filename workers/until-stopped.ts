@@ -1,5 +1,9 @@
 /** One AbortSignal for the whole process: SIGTERM or SIGINT aborts it, a second signal ends the process at once. */
-export function untilStopped(): { readonly signal: AbortSignal; readonly aborted: boolean; readonly done: Promise<void> } {
+export function untilStopped(): {
+  readonly signal: AbortSignal;
+  readonly aborted: boolean;
+  readonly done: Promise<void>;
+} {
   const controller = new AbortController();
   const done = new Promise<void>((resolve) => {
     const stop = (): void => {

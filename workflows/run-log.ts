@@ -10,7 +10,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { IntegrationActivities } from '../activities/integration/integrate-log.ts';
+import type { createIntegration } from '../activities/integration/integrate-log.ts';
 import type { TimestampingActivities } from '../activities/timestamping/stamp-log.ts';
 import { activity } from './activity.ts';
 import { retryNow, searchAttributes } from './messages.ts';
@@ -34,7 +34,7 @@ export async function runLog(input: RunLogInput): Promise<void> {
   setHandler(retryNow, () => {
     retries++;
   });
-  const integrateLog = activity<IntegrationActivities['integrateLog']>(
+  const integrateLog = activity<ReturnType<typeof createIntegration>['integrateLog']>(
     'integrateLog',
     'leaves, checkpoints, anchor windows',
   );
@@ -43,10 +43,10 @@ export async function runLog(input: RunLogInput): Promise<void> {
     `Two loops keep the log \`${input.origin}\`: integrateLog and stampLog. Their heartbeat details say where they are.`,
   );
 
-  const keep = async (name: string, loop: (input: RunLogInput) => Promise<unknown>): Promise<void> => {
+  const keep = async (name: string, loop: () => Promise<unknown>): Promise<void> => {
     while (!workflowInfo().continueAsNewSuggested) {
       try {
-        await loop(input);
+        await loop();
         await sleep(RESTART_MS);
       } catch (error) {
         const code = failureCode(error);
@@ -70,7 +70,10 @@ export async function runLog(input: RunLogInput): Promise<void> {
   const loops = new CancellationScope();
   await loops
     .run(async () => {
-      const running = [keep('integrateLog', integrateLog), keep('stampLog', stampLog)];
+      const running = [
+        keep('integrateLog', () => integrateLog({})),
+        keep('stampLog', () => stampLog({ origin: input.origin })),
+      ];
       // The first that sees a long history ends both; the next run starts them again.
       await Promise.race(running);
       loops.cancel();

@@ -49,19 +49,8 @@ export function createCertification(deps: CertificateDeps) {
     async certifyProofs({ batchId }: CertifyProofsInput): Promise<CertifyProofsResult> {
       const batch = batchId as BatchId;
       for (const tenant of await queueForLicence(db, batch, clock.nowMicros())) {
-        // Stops at the first round that drafts nothing: either all are served or nobody left has room.
-        while (
-          (
-            await drainLicences(db, tenant, {
-              clock,
-              origin: deps.origin,
-              publicUrl: deps.publicUrl,
-              callerBatch: batch,
-            })
-          ).drafted > 0
-        ) {
-          deps.heartbeat({ tenant, draining: true });
-        }
+        const options = { clock, origin: deps.origin, publicUrl: deps.publicUrl, batchId: batch };
+        while ((await drainLicences(db, tenant, options)).more) deps.heartbeat({ tenant, draining: true });
       }
       await signDrafts(batch);
       return inTransaction(db, async (tx) => {

@@ -1,0 +1,135 @@
+/** The composition root: which adapters and activities each pool has, built from the configuration. */
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { Context } from '@temporalio/activity';
+import type { Logger } from 'pino';
+import { createCertification } from '../activities/certificates/certify-proofs.ts';
+import { createIntegration } from '../activities/integration/integrate-log.ts';
+import { createLedgerActivities } from '../activities/ledger/anchor-activities.ts';
+import { createHederaLedger } from '../activities/ledger/hedera-ledger.ts';
+import { parseLedgerConfig } from '../activities/ledger/ledger-config.ts';
+import { signRemotely } from '../activities/ledger/transaction-signer.ts';
+import { createLicensing } from '../activities/licences/import-grant.ts';
+import { createSealing } from '../activities/sealing/seal-batch.ts';
+import { createSignerClient, type Signer } from '../activities/sealing/signer-client.ts';
+import { createTimestamping } from '../activities/timestamping/stamp-log.ts';
+import { createTsaPool } from '../activities/timestamping/tsa-pool.ts';
+import type { Clock } from '../domain/clock.ts';
+import { advanceEvidence } from '../store/evidence.ts';
+import type { Db } from '../store/pool.ts';
+import { isSerialUnused } from '../store/timestamps.ts';
+import { POLICIES, type Pool } from '../workflows/policies.ts';
+import type { WorkerConfig } from './config.ts';
+import { readTsas } from './read-tsas.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: what Worker.create takes
+type Activities = Record<string, (...args: any[]) => Promise<unknown>>;
+
+export interface ComposeDeps {
+  readonly config: WorkerConfig;
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface Composed {
+  /** By pool; only the pools of the configuration. */
+  readonly activities: Readonly<Partial<Record<Pool, Activities>>>;
+  /** Where a pool needs it. */
+  readonly signer: Signer | undefined;
+  close(): Promise<void>;
+}
+
+/** Builds the adapters that the process's pools need, and no others: a pool holds no secret of another. */
+export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
+  const { config, db, clock, logger } = deps;
+  const closers: (() => Promise<void> | void)[] = [];
+  const has = (pool: Pool): boolean => config.pools.includes(pool);
+  const heartbeat = (detail: unknown): void => Context.current().heartbeat(detail);
+  const advance = ({ origin }: { readonly origin: string }): Promise<boolean> =>
+    advanceEvidence(db, { origin, now: clock.nowMicros() });
+  const all: Activities = {};
+
+  const signer =
+    has('signer') || has('ledger')
+      ? createSignerClient({
+          url: config.signerUrl,
+          caFile: config.signerCaFile,
+          certFile: config.signerCertFile,
+          keyFile: config.signerKeyFile,
+          clock,
+        })
+      : undefined;
+  if (signer !== undefined) closers.push(() => signer.close());
+
+  if (signer !== undefined && has('signer')) {
+    const shared = { db, signer, clock, origin: config.origin };
+    Object.assign(all, createSealing({ ...shared, randomBytes, heartbeat }));
+    Object.assign(all, createCertification({ ...shared, publicUrl: config.publicUrl, heartbeat }));
+    Object.assign(
+      all,
+      createIntegration({
+        ...shared,
+        logger,
+        checkpointIntervalMs: config.checkpointIntervalMs,
+        anchorWindows: {
+          express: config.anchorWindowExpressMs,
+          standard: config.anchorWindowStandardMs,
+          economy: config.anchorWindowEconomyMs,
+        },
+      }),
+    );
+  }
+  if (has('timestamp')) {
+    const pool = createTsaPool({
+      tsas: await readTsas(config.tsasFile),
+      clock,
+      random: randomBytes,
+      isSerialUnused: (tsa, serial) => isSerialUnused(db, tsa, serial),
+    });
+    closers.push(() => pool.close());
+    Object.assign(
+      all,
+      createTimestamping({ db, pool, clock, windowMs: config.timestampWindowMs, advanceEvidence: advance }),
+    );
+  }
+  if (has('ledger') && config.ledgerFile !== undefined && signer !== undefined) {
+    const ledgerConfig = parseLedgerConfig(await readFile(config.ledgerFile, 'utf8'));
+    const ledger = createHederaLedger({
+      config: ledgerConfig,
+      clock,
+      random: Math.random,
+      sign: signRemotely(signer),
+    });
+    closers.push(() => ledger.close());
+    Object.assign(all, createLedgerActivities({ db, ledger, clock, advanceEvidence: advance }));
+  }
+  if (has('store')) {
+    const issuers = await readFile(config.licenseIssuersFile, 'utf8');
+    Object.assign(
+      all,
+      createLicensing({
+        db,
+        clock,
+        issuers,
+        instance: config.instance,
+        origin: config.origin,
+        publicUrl: config.publicUrl,
+        heartbeat,
+      }),
+    );
+  }
+
+  const activities: Partial<Record<Pool, Activities>> = {};
+  for (const [name, { pool }] of Object.entries(POLICIES)) {
+    const activity = all[name];
+    if (activity !== undefined && has(pool)) activities[pool] = { ...activities[pool], [name]: activity };
+  }
+  return {
+    activities,
+    signer,
+    async close() {
+      for (const close of closers.reverse()) await close();
+    },
+  };
+}
