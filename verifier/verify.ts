@@ -47,7 +47,7 @@ export async function verifyBundle(input: unknown, options: VerifyOptions): Prom
   const pinned = options.trust === undefined ? undefined : viewTrust(options.trust);
   let bundle: Bundle;
   try {
-    const text = input instanceof Uint8Array ? utf8.decode(input) : input;
+    const text = ArrayBuffer.isView(input) ? utf8.decode(input as Uint8Array) : input;
     bundle = typeof text === 'string' ? parseBundle(text) : readBundle(text);
   } catch (error) {
     return refuse(error, options);
