@@ -1,0 +1,74 @@
+import { ProoflineError } from '../domain/errors.ts';
+import { type Db, inTransaction } from './pool.ts';
+
+/** A key as the signer shows it; instants RFC 3339. */
+export interface KeyToPublish {
+  readonly kid: string;
+  readonly purpose: string;
+  readonly versions: readonly {
+    readonly version: number;
+    readonly state: string;
+    readonly alg: string;
+    readonly jwk: { readonly kty: string; readonly crv: string; readonly x: string; readonly y?: string };
+    /** PEM, leaf first. */
+    readonly chain: readonly string[];
+    readonly validFrom: string;
+    readonly validTo?: string;
+    readonly compromisedAt?: string;
+  }[];
+}
+
+/** What a version once was for readers, it stays: later answers of a signer only narrow it. */
+const UPSERT = `
+  INSERT INTO published_keys AS k (kid, version, purpose, alg, jwk, chain, valid_from, valid_to, state, compromised_at, from_size, updated_at)
+  SELECT v.kid, v.version, v.purpose, v.alg, v.jwk, v.chain, v.valid_from, v.valid_to, v.state, v.compromised_at,
+    -- A version signs no checkpoint before its first moment, so none smaller than the last one before that.
+    CASE WHEN v.purpose = 'log-checkpoint' THEN coalesce((SELECT max(size) FROM checkpoints WHERE published_at < v.valid_from), 0) END, $2
+  FROM jsonb_to_recordset($1::jsonb) AS v (kid text, version integer, purpose text, alg text, jwk jsonb, chain text[],
+    valid_from timestamptz, valid_to timestamptz, state text, compromised_at timestamptz)
+  ORDER BY v.kid, v.version
+  ON CONFLICT (kid, version) DO UPDATE SET
+    chain = excluded.chain,
+    valid_to = least(k.valid_to, excluded.valid_to),
+    state = CASE WHEN k.state IN ('compromised', 'destroyed') AND excluded.state <> 'compromised' THEN k.state ELSE excluded.state END,
+    compromised_at = least(k.compromised_at, excluded.compromised_at),
+    updated_at = CASE WHEN (k.chain, k.valid_to, k.state, k.compromised_at) IS DISTINCT FROM
+      (excluded.chain, excluded.valid_to, excluded.state, excluded.compromised_at) THEN $2 ELSE k.updated_at END
+  WHERE k.jwk = excluded.jwk AND k.alg = excluded.alg AND k.purpose = excluded.purpose`;
+
+/** A log key that stopped signing has signed nothing beyond the head of that moment. */
+const CLOSE_LOG_KEYS = `
+  UPDATE published_keys SET to_size = (SELECT max(size) FROM log_head)
+  WHERE purpose = 'log-checkpoint' AND to_size IS NULL AND state NOT IN ('active', 'pre-active', 'suspended')`;
+
+/**
+ * Publishes the public keys of the signer for verifiers: every version, retired ones too. Key (kid, version); the rows
+ * are locked in that order. A window only shrinks and a compromise stays. Throws SIGNER_BAD_SIGNATURE, and publishes
+ * nothing, if a version shows another key than the one published: a signer with swapped keys.
+ */
+export async function publishKeys(db: Db, keys: readonly KeyToPublish[], now: string): Promise<void> {
+  const rows = keys.flatMap(({ kid, purpose, versions }) =>
+    versions.map((v) => ({
+      kid,
+      version: v.version,
+      purpose,
+      alg: v.alg,
+      jwk: v.jwk,
+      chain: v.chain,
+      valid_from: v.validFrom,
+      valid_to: v.validTo ?? null,
+      state: v.state,
+      compromised_at: v.compromisedAt ?? null,
+    })),
+  );
+  await inTransaction(db, async (tx) => {
+    const { rowCount } = await tx.query(UPSERT, [JSON.stringify(rows), now]);
+    if (rowCount !== rows.length) {
+      throw new ProoflineError(
+        'SIGNER_BAD_SIGNATURE',
+        `${rows.length - (rowCount ?? 0)} of ${rows.length} key versions are other keys than those published`,
+      );
+    }
+    await tx.query(CLOSE_LOG_KEYS);
+  });
+}
