@@ -580,7 +580,7 @@ BEGIN
     name := 'events_' || to_char(day, 'YYYYMMDD');
     IF to_regclass('public.' || name) IS NULL
       AND NOT EXISTS (SELECT FROM events_default WHERE at >= day::timestamp AT TIME ZONE 'UTC' AND at < (day + 1)::timestamp AT TIME ZONE 'UTC') THEN
-      EXECUTE format('CREATE TABLE %I PARTITION OF events FOR VALUES FROM (%L) TO (%L)', name, day::text || 'T00:00:00Z', (day + 1)::text || 'T00:00:00Z');
+      EXECUTE format('CREATE TABLE public.%I PARTITION OF public.events FOR VALUES FROM (%L) TO (%L)', name, day::text || 'T00:00:00Z', (day + 1)::text || 'T00:00:00Z');
       made := made + 1;
     END IF;
   END LOOP;
