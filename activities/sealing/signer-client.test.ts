@@ -94,9 +94,12 @@ describe('signer client', () => {
     await expect(client.sign(seal(1))).rejects.toEqual(error('SIGNER_UNAVAILABLE'));
   });
 
-  it('refuses a signature that does not verify, wherever it stands', async () => {
-    signer.setFaults([{ at: 'sign', effect: 'wrong-signature' }]);
-    await expect(open().sign(seal(70))).rejects.toEqual(error('SIGNER_BAD_SIGNATURE', { index: 69 }));
+  it('refuses a signature that does not verify, wherever it stands, and takes a good one afterwards', async () => {
+    signer.setFaults([{ at: 'sign', effect: 'wrong-signature', times: 1 }]);
+    const client = open();
+    const request = seal(70);
+    await expect(client.sign(request)).rejects.toEqual(error('SIGNER_BAD_SIGNATURE', { index: 69 }));
+    expect((await client.sign(request)).signatures).toHaveLength(70);
   });
 
   it('counts a refused value from the first of the request, across chunks', async () => {

@@ -3,7 +3,7 @@ import { SignerProblem } from './problem.ts';
 /**
  * A fault of the signer as data, for tests and drills. `refused` and `unavailable` answer before anything is done,
  * `hang` never answers, `done-but-lost` does the work and drops the connection, `wrong-signature` spoils the last
- * signature, `value-refused` names one value.
+ * signature of the answer (the one kept for a repeat stays good), `value-refused` names one value.
  */
 export interface SignerFault {
   readonly at: 'sign' | 'sign-transaction' | 'keys' | 'log-memory';
@@ -47,4 +47,13 @@ export function createFaults(): Faults {
       }
     },
   };
+}
+
+/** The answer with one bit of its last signature flipped. */
+export function spoilLast(answer: Buffer): Buffer {
+  const body = JSON.parse(answer.toString('utf8')) as { signatures: string[] };
+  const last = Buffer.from(body.signatures.pop() ?? '', 'base64url');
+  last[last.length - 1] = (last.at(-1) ?? 0) ^ 0x01;
+  body.signatures.push(last.toString('base64url'));
+  return Buffer.from(JSON.stringify(body));
 }

@@ -32,8 +32,6 @@ export interface SigningRequest {
   readonly idempotencyKey: string;
   readonly bytes: Buffer;
   readonly value: Readonly<Record<string, unknown>>;
-  /** A fault that spoils the last signature. */
-  readonly spoil: boolean;
 }
 
 const HOUR_MS = 3_600_000;
@@ -74,7 +72,7 @@ export async function signInput(deps: OperationDeps, request: SigningRequest): P
     if (purpose === 'log-checkpoint') await memory.advance(readCheckpoints(body.values));
     else requireReadable(meta, body.values);
     const signatures = await signValues(meta.alg, privateKey, body.values);
-    return answer(meta, signatures, request.spoil);
+    return answer(meta, signatures);
   });
 }
 
@@ -87,7 +85,7 @@ export async function signTransaction(deps: OperationDeps, request: SigningReque
     const { meta, privateKey } = deps.ring.select(request.kid, undefined);
     const policy = await readTransactionPolicy(deps.policyFile);
     for (const [index, bytes] of bodies.entries()) requireAllowedBody(policy, bytes, index);
-    return answer(meta, await signValues(meta.alg, privateKey, bodies), request.spoil);
+    return answer(meta, await signValues(meta.alg, privateKey, bodies));
   });
 }
 
@@ -108,10 +106,7 @@ function requirePurpose({ ring }: OperationDeps, { kid, caller }: SigningRequest
 function answer(
   meta: { readonly kid: string; readonly version: number; readonly alg: string },
   signatures: readonly Uint8Array[],
-  spoil: boolean,
 ): Buffer {
-  const last = signatures.at(-1);
-  if (spoil && last?.[63] !== undefined) last[63] ^= 0x01;
   return Buffer.from(
     JSON.stringify({
       kid: meta.kid,

@@ -12,7 +12,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../domain/clock.ts';
 import { clientName, ensureLocalKeys, type LocalKeys, readPair } from '../keys/ensure-local-keys.ts';
 import { ensureSignerKeys, keystoreDir, readPassphrase } from './ensure-signer-keys.ts';
-import { createFaults, type SignerFault } from './faults.ts';
+import { createFaults, type SignerFault, spoilLast } from './faults.ts';
 import { openKeyRing } from './key-ring.ts';
 import { openLogMemory } from './log-memory.ts';
 import {
@@ -173,10 +173,10 @@ async function route(
     const idempotencyKey = request.headers['idempotency-key'];
     if (typeof idempotencyKey !== 'string' || !IDEMPOTENCY_KEY.test(idempotencyKey))
       throw new SignerProblem('request_malformed', 'Idempotency-Key is 64 lower-case hex digits');
-    const signing = { caller, kid: name, idempotencyKey, bytes, value, spoil: struck === 'wrong-signature' };
+    const signing = { caller, kid: name, idempotencyKey, bytes, value };
     const answer = await (verb === 'sign' ? signInput(deps, signing) : signTransaction(deps, signing));
     if (struck === 'done-but-lost') return void response.destroy();
-    return send(response, 200, 'application/json', answer);
+    return send(response, 200, 'application/json', struck === 'wrong-signature' ? spoilLast(answer) : answer);
   }
   if (verb !== undefined) throw new SignerProblem('not_found', 'no such resource');
   requireMethod(request, 'GET');
