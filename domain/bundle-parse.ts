@@ -15,7 +15,7 @@ import { DIGEST_HEX_LENGTH, type Digest, type DigestAlgorithm, isDigestAlgorithm
 import { ProoflineError } from './errors.ts';
 import { isUuid, type ProofId, type TenantId } from './ids.ts';
 import { parseEntityId, parseLedgerTime, parseTransactionId } from './ledger/entity-id.ts';
-import { either, list, object, oneOf, positive, type Read, ShapeFault, text } from './shape.ts';
+import { byMember, list, object, oneOf, positive, type Read, ShapeFault, text } from './shape.ts';
 import { SALT_LENGTH, STATEMENT_TYPE, type Statement } from './statement.ts';
 import { parseStrictJson } from './strict-json.ts';
 import { parseInstant } from './time.ts';
@@ -192,7 +192,9 @@ const anchorShape: Read<AnchorEntry> = object(
   { checkpoint: note, inclusion: inclusionShape },
 );
 
-const jwk = either(
+const jwk = byMember<PublishedKey['jwk']>(
+  'kty',
+  (kty) => kty === 'EC',
   object({ kty: oneOf('EC'), crv: oneOf('P-256'), x: base64url(32), y: base64url(32) }),
   object({ kty: oneOf('OKP'), crv: oneOf('Ed25519'), x: base64url(32) }),
 );

@@ -18,7 +18,7 @@ import { equalBytes, fromBase64Url, utf8 } from './bytes.ts';
 import { canonicalBytes } from './canonical-json.ts';
 import { CERTIFICATE_TYP, CERTIFICATE_TYPE, type CertificatePayload } from './certificate.ts';
 import { ProoflineError } from './errors.ts';
-import { either, object, oneOf, type Read, ShapeFault, text } from './shape.ts';
+import { byMember, object, oneOf, type Read, ShapeFault, text } from './shape.ts';
 import { ANCHOR_POLICIES } from './states.ts';
 import { parseStrictJson } from './strict-json.ts';
 
@@ -44,7 +44,9 @@ const payloadShape: Read<CertificatePayload> = object({
   log: object({ origin: originName, index: decimal, size: decimal, root: base64url(32) }),
   timestamp: object({ tsa: line(255), tokenSha256: hex(32), time: instant }),
   anchorPolicy: oneOf(...ANCHOR_POLICIES),
-  anchor: either(
+  anchor: byMember<CertificatePayload['anchor']>(
+    'none',
+    (words) => words !== undefined,
     object({ none: text('words', 500, /\S/) }),
     object({
       entrySha256: hex(32),

@@ -20,16 +20,16 @@ export class ShapeFault extends Error {
 export type Read<T> = (value: unknown, path: string) => T;
 
 type Members = Readonly<Record<string, Read<unknown>>>;
+type NoMembers = Record<never, Read<never>>;
 type Value<R> = R extends Read<infer T> ? T : never;
 export type ObjectOf<R extends Members, O extends Members> = { readonly [K in keyof R]: Value<R[K]> } & {
   readonly [K in keyof O]?: Value<O[K]>;
 };
 
 /** An object with all of `required`, any of `optional`, and nothing else. */
-export function object<R extends Members, O extends Members = Record<never, Read<never>>>(
-  required: R,
-  optional?: O,
-): Read<ObjectOf<R, O>> {
+export function object<R extends Members>(required: R): Read<ObjectOf<R, NoMembers>>;
+export function object<R extends Members, O extends Members>(required: R, optional: O): Read<ObjectOf<R, O>>;
+export function object(required: Members, optional: Members = {}): Read<unknown> {
   const readers = new Map<string, Read<unknown>>(Object.entries({ ...required, ...optional }));
   const names = Object.keys(required);
   return (value, path) => {
@@ -42,17 +42,16 @@ export function object<R extends Members, O extends Members = Record<never, Read
     }
     for (const name of names)
       if (!Object.hasOwn(out, name)) throw new ShapeFault(`${path}.${name}`, 'the member is missing');
-    return out as ObjectOf<R, O>;
+    return out;
   };
 }
 
 /** An object whose unknown members are passed over: for documents that others may extend. */
-export function openObject<R extends Members, O extends Members = Record<never, Read<never>>>(
-  required: R,
-  optional?: O,
-): Read<ObjectOf<R, O>> {
+export function openObject<R extends Members>(required: R): Read<ObjectOf<R, NoMembers>>;
+export function openObject<R extends Members, O extends Members>(required: R, optional: O): Read<ObjectOf<R, O>>;
+export function openObject(required: Members, optional: Members = {}): Read<unknown> {
   const known = { ...required, ...optional };
-  const read = object<R, O>(required, optional);
+  const read = object(required, optional);
   return (value, path) => {
     const source = asObject(value, path);
     return read(Object.fromEntries(Object.entries(source).filter(([key]) => Object.hasOwn(known, key))), path);
@@ -99,16 +98,14 @@ export const positive: Read<number> = (value, path) => {
   return value;
 };
 
-/** The first reading that fits; else the fault of the last. */
-export function either<A, B>(first: Read<A>, second: Read<B>): Read<A | B> {
-  return (value, path) => {
-    try {
-      return first(value, path);
-    } catch (fault) {
-      if (!(fault instanceof ShapeFault)) throw fault;
-      return second(value, path);
-    }
-  };
+/** Reads by the form that the value of `member` (or its absence) asks for; without one, by the last form. */
+export function byMember<T>(
+  member: string,
+  isFirst: (value: unknown) => boolean,
+  first: Read<T>,
+  second: Read<T>,
+): Read<T> {
+  return (value, path) => (isFirst(asObject(value, path)[member]) ? first : second)(value, path);
 }
 
 function asObject(value: unknown, path: string): Record<string, unknown> {

@@ -2,6 +2,7 @@ import { ProoflineError } from './errors.ts';
 
 const MAX_DEPTH = 64;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: RFC 8259 §7 bars exactly these from strings
 const PLAIN = /[^"\\\u0000-\u001f]*/y;
 const SPACE = /[ \t\n\r]*/y;
 const HEX4 = /^[0-9a-fA-F]{4}$/;
@@ -67,7 +68,6 @@ class StrictParser {
 
   #object(depth: number): Record<string, unknown> {
     const out: Record<string, unknown> = {};
-    const seen = new Set<string>();
     this.#at++;
     this.#skipSpace();
     if (this.#take('}')) return out;
@@ -76,18 +76,15 @@ class StrictParser {
       const start = this.#at;
       if (this.#text[this.#at] !== '"') this.#malformed('a member name is missing');
       const key = this.#string();
-      if (seen.has(key))
+      if (Object.hasOwn(out, key))
         throw new ProoflineError('JSON_DUPLICATE_KEY', `${JSON.stringify(key)} again at offset ${start}`);
-      seen.add(key);
       this.#skipSpace();
       if (!this.#take(':')) this.#malformed("':' is missing");
+      const value = this.#value(depth + 1);
       // A plain assignment of "__proto__" would set the prototype instead of a member.
-      Object.defineProperty(out, key, {
-        value: this.#value(depth + 1),
-        enumerable: true,
-        writable: true,
-        configurable: true,
-      });
+      if (key === '__proto__')
+        Object.defineProperty(out, key, { value, enumerable: true, writable: true, configurable: true });
+      else out[key] = value;
       this.#skipSpace();
     } while (this.#take(','));
     if (!this.#take('}')) this.#malformed("',' or '}' is missing");

@@ -1,6 +1,5 @@
 import type { Bundle } from '../domain/bundle.ts';
 import { fromBase64Url } from '../domain/bytes.ts';
-import { canonicalBytes } from '../domain/canonical-json.ts';
 import { keyReference, sealHeader, sealSigningInput } from '../domain/seal.ts';
 import type { VerifierCache } from './cache.ts';
 import { verifyEs256 } from './signature.ts';
@@ -9,10 +8,11 @@ import { type ClaimResult, result } from './verdict.ts';
 
 /**
  * Claim `seal`: a detached JWS (RFC 7515 appendix F, RFC 7797) over the statement's canonical bytes, by the key that
- * the statement pins. The header has one spelling; whether the key is to be believed is the claim `key`.
+ * the statement pins. `statementBytes` are its JCS bytes. The header has one spelling; whether the key is to be believed is the claim `key`.
  */
 export async function checkSeal(
   { seal, statement }: Bundle,
+  statementBytes: Uint8Array,
   found: FoundKey,
   cache: VerifierCache,
 ): Promise<ClaimResult> {
@@ -21,7 +21,7 @@ export async function checkSeal(
   const signature = fromBase64Url(signatureText);
   if (header !== sealHeader(kid, version) || signature?.length !== 64) return result('invalid', 'seal-malformed');
   if (found.fault !== undefined) return result('unverified', found.fault, { detail: keyReference(kid, version) });
-  const message = sealSigningInput(header, canonicalBytes(statement));
+  const message = sealSigningInput(header, statementBytes);
   return (await verifyEs256(found.key, signature, message, cache))
     ? result('valid', 'seal-good', { detail: keyReference(kid, version) })
     : result('invalid', 'seal-bad', { detail: keyReference(kid, version) });

@@ -38,6 +38,8 @@ export interface TimestampClaim {
 
 const SECOND = 1_000_000n;
 const MAX_ACCURACY = 60_000_000;
+/** A token with larger revocation lists is judged anew each time, so that memory stays bounded. */
+const MAX_KEY_LENGTH = 65_536;
 
 /**
  * Claim `timestamp`: an authority stamped the checkpoint's body (RFC 3161; points 2, 3, 5 to 10 and 12 of our list, at
@@ -144,13 +146,16 @@ async function judgeToken(
 ): Promise<JudgedToken> {
   const bytes = fromBase64Url(token) ?? new Uint8Array(0);
   const entry = view.tsas.find((one) => one.name === tsa);
-  const verdict = await verifyTimestampToken(bytes, {
-    imprint,
-    roots: view.tsaRoots,
-    crls: crls.map((crl) => fromBase64Url(crl) ?? new Uint8Array(0)),
-    cache: cache.timestamps,
-    ...(entry === undefined ? {} : { policies: entry.policies }),
-  });
+  const verify = (): Promise<TimestampVerdict> =>
+    verifyTimestampToken(bytes, {
+      imprint,
+      roots: view.tsaRoots,
+      crls: crls.map((crl) => fromBase64Url(crl) ?? new Uint8Array(0)),
+      cache: cache.timestamps,
+      ...(entry === undefined ? {} : { policies: entry.policies }),
+    });
+  const key = [tsa, toHex(imprint), token, ...crls].join(' ');
+  const verdict = await (key.length > MAX_KEY_LENGTH ? verify() : view.tokens.getOrMake(key, verify));
   const notAfter = verdict.certificateNotAfter === undefined ? undefined : parseInstant(verdict.certificateNotAfter);
   return {
     claim: judgeVerdict(verdict, view, entry),

@@ -2,6 +2,8 @@
 import type { Bundle, PublishedKey } from '../domain/bundle.ts';
 import { equalBytes, fromBase64Url, toBase64Url } from '../domain/bytes.ts';
 import { parseInstant } from '../domain/time.ts';
+import { BoundedMap } from '../domain/timestamp/cache.ts';
+import type { TimestampVerdict } from '../domain/timestamp/verify-token.ts';
 import type { TrustDocument } from '../domain/trust.ts';
 import { createNoteKey, type NoteKey, parseVkey } from '../log/note.ts';
 
@@ -26,15 +28,22 @@ export interface TrustView {
   readonly tsas: TrustDocument['tsas'];
   /** Undefined without a trust file: then every ledger is a stranger's. */
   readonly ledgers: TrustDocument['ledgers'] | undefined;
+  /** Tokens judged under these roots, by all that was judged; a batch shares its token. */
+  readonly tokens: BoundedMap<Promise<TimestampVerdict>>;
 }
 
-const views = new WeakMap<TrustDocument, TrustView>();
+const MAX_TOKENS = 256;
 
-/** The view of a trust file, made once per document. Throws LogFormatError on a vkey that is none. */
+const viewsOfText = new BoundedMap<TrustView>(8);
+
+/** The view of a trust file, made once per content. Throws LogFormatError on a vkey that is none. */
 export function viewTrust(trust: TrustDocument): TrustView {
-  const known = views.get(trust);
-  if (known !== undefined) return known;
-  const view: TrustView = {
+  // A server reads its document anew for each request; what was judged under the same content is kept.
+  return viewsOfText.getOrMake(JSON.stringify(trust), () => makeView(trust));
+}
+
+function makeView(trust: TrustDocument): TrustView {
+  return {
     source: 'pinned',
     origin: trust.origin,
     logKeys: trust.vkeys.map(({ vkey, fromSize, toSize }) => {
@@ -51,9 +60,8 @@ export function viewTrust(trust: TrustDocument): TrustView {
     tsaRoots: trust.roots.tsa,
     tsas: trust.tsas,
     ledgers: trust.ledgers,
+    tokens: new BoundedMap(MAX_TOKENS),
   };
-  views.set(trust, view);
-  return view;
 }
 
 /** What a bundle says of itself: believed for arithmetic, never for an overall `valid`. */
@@ -68,6 +76,7 @@ export function viewOwnKeys(bundle: Bundle): TrustView {
     tsaRoots: [],
     tsas: [],
     ledgers: undefined,
+    tokens: new BoundedMap(MAX_TOKENS),
   };
 }
 

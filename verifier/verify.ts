@@ -5,9 +5,10 @@
 import type { Bundle } from '../domain/bundle.ts';
 import { parseBundle, readBundle } from '../domain/bundle-parse.ts';
 import { utf8 } from '../domain/bytes.ts';
+import { canonicalText } from '../domain/canonical-json.ts';
 import type { Digest } from '../domain/digest.ts';
 import { ProoflineError } from '../domain/errors.ts';
-import { leafData } from '../domain/seal.ts';
+import { leafDataOfText } from '../domain/seal.ts';
 import type { TrustDocument } from '../domain/trust.ts';
 import { checkAnchor } from './anchor.ts';
 import { createVerifierCache, type VerifierCache } from './cache.ts';
@@ -54,7 +55,8 @@ export async function verifyBundle(input: unknown, options: VerifyOptions): Prom
   }
   const view = pinned ?? viewOwnKeys(bundle);
   const { trust: _trust, mirrors = [], nowMs, cache = sharedCache } = options;
-  const leaf = leafData(bundle.statement, bundle.seal);
+  const statementText = canonicalText(bundle.statement);
+  const leaf = leafDataOfText(statementText, bundle.seal);
   const opened = bundle.checkpoint === undefined ? undefined : openCheckpoint(bundle.checkpoint);
   const certified = openCertificate(bundle);
   const named = certified.isPresent ? certified.parsed?.payload.timestamp.tokenSha256 : undefined;
@@ -67,7 +69,7 @@ export async function verifyBundle(input: unknown, options: VerifyOptions): Prom
   const certificate = await checkCertificate(certified, evidence, view, cache);
   const claims: Record<Claim, ClaimResult> = {
     digest: checkDigest(bundle.statement.digest, options.digest),
-    seal: await checkSeal(bundle, sealKey, cache),
+    seal: await checkSeal(bundle, utf8.encode(statementText), sealKey, cache),
     key: checkKey(sealKey, time),
     inclusion: checkInclusion(bundle, leaf, opened),
     checkpoint: await checkCheckpoint(bundle, view, time, cache),
