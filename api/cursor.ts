@@ -1,0 +1,35 @@
+/** Opaque cursors of keyset pages. */
+import { fromBase64Url, toBase64Url, utf8 } from '../domain/bytes.ts';
+import { ProoflineError } from '../domain/errors.ts';
+import { isUuid, type ProofId } from '../domain/ids.ts';
+import type { ListPosition } from '../store/proofs.read.ts';
+
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
+
+export function formatCursor({ receivedAt, id }: ListPosition): string {
+  return toBase64Url(utf8.encode(`1 ${receivedAt} ${id}`));
+}
+
+/** Throws CURSOR_MALFORMED for anything that formatCursor did not write. */
+export function parseCursor(text: string): ListPosition {
+  const [version, receivedAt = '', id, ...rest] = decode(text).split(' ');
+  if (
+    version !== '1' ||
+    rest.length > 0 ||
+    !INSTANT.test(receivedAt) ||
+    Number.isNaN(Date.parse(receivedAt)) ||
+    !isUuid(id)
+  )
+    throw new ProoflineError('CURSOR_MALFORMED');
+  return { receivedAt, id: id as string as ProofId };
+}
+
+function decode(text: string): string {
+  const bytes = fromBase64Url(text);
+  if (bytes === undefined) throw new ProoflineError('CURSOR_MALFORMED');
+  try {
+    return utf8.decode(bytes);
+  } catch (cause) {
+    throw new ProoflineError('CURSOR_MALFORMED', '', { cause });
+  }
+}

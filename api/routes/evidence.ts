@@ -1,0 +1,54 @@
+/** The evidence of a proof, to download. */
+import type { Request, Response } from 'express';
+import { BUNDLE_MEDIA_TYPE, type Bundle } from '../../domain/bundle.ts';
+import { fromBase64Url, utf8 } from '../../domain/bytes.ts';
+import { canonicalText } from '../../domain/canonical-json.ts';
+import { ProoflineError } from '../../domain/errors.ts';
+import type { ProofId } from '../../domain/ids.ts';
+import { formatReceipt, readEvidence } from '../../store/bundles.read.ts';
+import { withTenant } from '../../store/tenant-scope.ts';
+import { scopeOf } from '../caller.ts';
+import { etagOf } from '../etag.ts';
+import type { ApiDeps, Route } from '../route.ts';
+import { sendEvidence } from './requests.ts';
+
+const READERS = { scope: 'proofs:read', roles: ['PLATFORM_ADMIN', 'SUPPORT_OPERATOR', 'AUDITOR'] } as const;
+
+export const evidenceRoutes: readonly Route[] = [
+  { method: 'get', path: '/v1/proofs/{id}/bundle', access: READERS, answer: sendBundle },
+  { method: 'get', path: '/v1/proofs/{id}/receipt', access: READERS, answer: sendReceipt },
+  { method: 'get', path: '/v1/proofs/{id}/certificate', access: READERS, answer: sendCertificate },
+];
+
+async function sendBundle(req: Request, res: Response, deps: ApiDeps): Promise<void> {
+  const text = canonicalText(await readBundle(req, res, deps));
+  sendEvidence(req, res, BUNDLE_MEDIA_TYPE, etagOf(text), text);
+}
+
+async function sendReceipt(req: Request, res: Response, deps: ApiDeps): Promise<void> {
+  const receipt = formatReceipt(await readBundle(req, res, deps));
+  if (receipt === undefined) throw new ProoflineError('NOT_READY', 'the leaf is not under a published checkpoint yet');
+  sendEvidence(req, res, 'text/plain; charset=utf-8', etagOf(receipt), receipt);
+}
+
+async function sendCertificate(req: Request, res: Response, deps: ApiDeps): Promise<void> {
+  const { certificate: jws } = await readBundle(req, res, deps);
+  if (jws === undefined) throw new ProoflineError('NOT_READY', 'the certificate is not issued yet');
+  if (req.accepts(['application/json', 'application/jose']) === 'application/jose') {
+    sendEvidence(req, res, 'application/jose', etagOf(jws), jws);
+    return;
+  }
+  const payload = fromBase64Url(jws.split('.')[1] ?? '') ?? new Uint8Array(0);
+  const text = canonicalText({ jws, payload: JSON.parse(utf8.decode(payload)) });
+  sendEvidence(req, res, 'application/json', etagOf(text), text);
+}
+
+async function readBundle(req: Request, res: Response, deps: ApiDeps): Promise<Bundle> {
+  const id = req.params.id as string as ProofId;
+  const tenant = await scopeOf(res, deps, id);
+  const evidence = await withTenant(deps.db, tenant, (tx) => readEvidence(tx, deps.settings.origin, id, 'tenant'));
+  if (evidence === undefined) throw new ProoflineError('NOT_FOUND');
+  if (evidence.bundle === undefined)
+    throw new ProoflineError('NOT_READY', `the proof is ${evidence.state}, not sealed`);
+  return evidence.bundle;
+}

@@ -1,0 +1,42 @@
+/** What routes read of a request beyond its parameters. */
+import type { Request, Response } from 'express';
+import type { ReadResult, Submitted } from '../read-submission.ts';
+import type { ApiDeps } from '../route.ts';
+import type { WaitFor } from '../waiters.ts';
+
+export function setSubmitted(res: Response, { submitted }: ReadResult): void {
+  res.locals.submitted = submitted;
+}
+
+export function submittedOf(res: Response): Submitted {
+  const submitted = res.locals.submitted as Submitted | undefined;
+  if (submitted === undefined) throw new Error('the body was not read as a submission');
+  return submitted;
+}
+
+/** Waits as `?wait` asks; false if it asks for nothing. Ends when the client leaves. */
+export async function waitFor(req: Request, res: Response, deps: ApiDeps, target: WaitFor): Promise<boolean> {
+  const { wait = 0 } = req.query as unknown as { wait?: number };
+  if (wait === 0) return false;
+  const left = new AbortController();
+  const leave = (): void => left.abort();
+  res.once('close', leave);
+  deps.metrics.waiters.inc();
+  try {
+    await deps.waiters.wait(target, wait * 1000, left.signal);
+  } finally {
+    deps.metrics.waiters.dec();
+    res.off('close', leave);
+  }
+  return true;
+}
+
+/**
+ * Answers evidence with a strong ETag, or 304 if the client holds it. `body` is sent as it is.
+ */
+export function sendEvidence(req: Request, res: Response, type: string, etag: string, body: string): void {
+  res.set({ ETag: etag, 'Cache-Control': 'private, no-cache', Vary: 'Accept' });
+  const held = (req.get('if-none-match') ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
+  if (held.includes(etag) || held.includes('*')) res.status(304).end();
+  else res.status(200).type(type).end(body);
+}

@@ -1,0 +1,63 @@
+/** The contract's validation as one chain of middleware, and its warm-up. */
+import { fileURLToPath } from 'node:url';
+import type { Express, Request, RequestHandler, Response } from 'express';
+import * as validator from 'express-openapi-validator';
+import { type Route, toExpressPath } from './route.ts';
+
+export const CONTRACT_FILE = fileURLToPath(new URL('./openapi.yaml', import.meta.url));
+
+/** Requests always; responses where a test asks. */
+export function createValidation(validateResponses: boolean): RequestHandler[] {
+  return validator.middleware({
+    apiSpec: CONTRACT_FILE,
+    validateApiSpec: false,
+    validateRequests: { allErrors: true },
+    validateResponses: validateResponses ? { removeAdditional: false, coerceTypes: false } : false,
+    // Access is decided before the body is read.
+    validateSecurity: false,
+    fileUploader: false,
+    ajvFormats: { mode: 'fast' },
+  }) as RequestHandler[];
+}
+
+const TYPES: Record<NonNullable<Route['body']>, readonly string[]> = {
+  proof: ['application/json'],
+  submission: ['application/json', 'application/x-ndjson'],
+  bundle: ['application/json'],
+  grant: ['application/jose', 'text/plain'],
+};
+
+/** Compiles every operation's schemas, so that no client waits for that. Rejects if the contract cannot be read. */
+export async function warmUp(app: Express, chain: readonly RequestHandler[], routes: readonly Route[]): Promise<void> {
+  for (const { method, path, body } of routes) {
+    for (const type of body === undefined ? [undefined] : TYPES[body]) {
+      const url = toExpressPath(path).replaceAll(/:[a-z0-9_]+/gi, '0');
+      const req = {
+        app,
+        method: method.toUpperCase(),
+        path: url,
+        originalUrl: url,
+        url,
+        baseUrl: '',
+        headers: type === undefined ? {} : { 'content-type': type },
+        query: {},
+        params: {},
+        body: {},
+      } as unknown as Request;
+      await runChain(chain, req);
+    }
+  }
+}
+
+/** Runs the chain to its end or its first refusal: an empty request satisfies few operations, and need not. */
+async function runChain(chain: readonly RequestHandler[], req: Request): Promise<void> {
+  for (const step of chain) {
+    const refusal = await new Promise<unknown>((resolve) => {
+      Promise.resolve(step(req, { json() {} } as unknown as Response, resolve)).catch(resolve);
+    });
+    if (refusal !== undefined) {
+      if (typeof refusal === 'object' && refusal !== null && 'status' in refusal) return;
+      throw refusal;
+    }
+  }
+}

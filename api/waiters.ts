@@ -1,0 +1,105 @@
+/**
+ * `?wait`: many requests that wait for the end of a proof or submission share one question to the store, asked when a
+ * transition has notified and every 250 ms besides. One connection listens for all; none is held per waiter.
+ */
+import type { ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
+import type { Db } from '../store/pool.ts';
+import { finalProofs } from '../store/proofs.read.ts';
+import { finalSubmissions } from '../store/submissions.read.ts';
+import { withTenant } from '../store/tenant-scope.ts';
+
+const POLL_MS = 250;
+const MAX_WAITERS = 2_000;
+
+export interface WaitFor {
+  readonly kind: 'proof' | 'submission';
+  readonly id: ProofId | SubmissionId;
+  readonly tenant: TenantId;
+}
+
+export interface Waiters {
+  /** Resolves when the thing has reached its end, after `timeoutMs`, on `signal`, or at once if too many wait. Never rejects. */
+  wait(target: WaitFor, timeoutMs: number, signal: AbortSignal): Promise<void>;
+  /** Asks the store soon; called when a transition has been notified. */
+  wake(): void;
+  /** Releases every waiter. */
+  stop(): void;
+  readonly size: number;
+}
+
+interface Waiter extends WaitFor {
+  readonly release: () => void;
+}
+
+export function createWaiters(db: Db, onError: (error: unknown) => void): Waiters {
+  const waiting = new Set<Waiter>();
+  let timer: NodeJS.Timeout | undefined;
+  let isAsking = false;
+  let isWoken = false;
+  let isStopped = false;
+
+  const schedule = (delayMs: number): void => {
+    if (isStopped || isAsking || waiting.size === 0) return;
+    clearTimeout(timer);
+    timer = setTimeout(() => void ask(), delayMs);
+  };
+
+  const ask = async (): Promise<void> => {
+    isAsking = true;
+    isWoken = false;
+    try {
+      for (const [tenant, waiters] of Map.groupBy(waiting, (waiter) => waiter.tenant))
+        await askFor(db, tenant, waiters);
+    } catch (error) {
+      onError(error);
+    }
+    isAsking = false;
+    schedule(isWoken ? 0 : POLL_MS);
+  };
+
+  return {
+    wait(target, timeoutMs, signal) {
+      if (isStopped || signal.aborted || waiting.size >= MAX_WAITERS) return Promise.resolve();
+      return new Promise((resolve) => {
+        const waiter: Waiter = {
+          ...target,
+          release: () => {
+            clearTimeout(timeout);
+            signal.removeEventListener('abort', waiter.release);
+            waiting.delete(waiter);
+            resolve();
+          },
+        };
+        const timeout = setTimeout(waiter.release, timeoutMs);
+        signal.addEventListener('abort', waiter.release);
+        waiting.add(waiter);
+        if (waiting.size === 1) schedule(POLL_MS);
+      });
+    },
+    wake() {
+      isWoken = true;
+      schedule(0);
+    },
+    stop() {
+      isStopped = true;
+      clearTimeout(timer);
+      for (const waiter of [...waiting]) waiter.release();
+    },
+    get size() {
+      return waiting.size;
+    },
+  };
+}
+
+async function askFor(db: Db, tenant: TenantId, waiters: readonly Waiter[]): Promise<void> {
+  const idsOf = (kind: WaitFor['kind']): string[] =>
+    waiters.filter((waiter) => waiter.kind === kind).map(({ id }) => id);
+  const proofs = idsOf('proof') as ProofId[];
+  const submissions = idsOf('submission') as SubmissionId[];
+  const ended = await withTenant(db, tenant, async (tx) => [
+    ...(proofs.length === 0 ? [] : await finalProofs(tx, proofs)),
+    ...(submissions.length === 0 ? [] : await finalSubmissions(tx, submissions)),
+  ]);
+  const done = new Set<string>(ended);
+  for (const waiter of waiters) if (done.has(waiter.id)) waiter.release();
+}

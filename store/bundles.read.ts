@@ -1,0 +1,151 @@
+/** The evidence of a proof as documents: bundle, receipt, certificate. Assembled on each read, so it grows in place. */
+import { type AnchorEntry, BUNDLE_TYPE, type Bundle, type Inclusion, type PublishedKey } from '../domain/bundle.ts';
+import { fromBase64Url, toBase64Url, utf8 } from '../domain/bytes.ts';
+import type { ProofId } from '../domain/ids.ts';
+import { formatSeal, keyReference, sealHeader } from '../domain/seal.ts';
+import type { Statement } from '../domain/statement.ts';
+import type { AnchorPolicy, ProofState } from '../domain/states.ts';
+import { formatTlogProof } from '../log/tlog-proof.ts';
+import { readInclusionPaths } from './log.read.ts';
+import { asStoreError, type Queryable } from './pool.ts';
+import { readPublishedKeys } from './trust.read.ts';
+
+/** The parts as the store has them. What does not exist yet is null. */
+interface Parts {
+  proof_id: ProofId;
+  state: ProofState;
+  anchor_policy: AnchorPolicy;
+  statement: string | null;
+  kid: string | null;
+  version: number | null;
+  signature: Uint8Array | null;
+  leaf_index: bigint | null;
+  tsa: string | null;
+  token: Uint8Array | null;
+  crls: Uint8Array[] | null;
+  checkpoint_size: bigint | null;
+  checkpoint_note: string | null;
+  anchor_entry: AnchorEntry | null;
+  anchor_size: bigint | null;
+  anchor_note: string | null;
+  certificate: string | null;
+}
+
+/** A proof's evidence; `bundle` is undefined until it is sealed. */
+export interface Evidence {
+  readonly id: ProofId;
+  readonly state: ProofState;
+  readonly bundle?: Bundle;
+}
+
+/** Who asks: the tenant in scope, for its own proofs; or the public, for any proof whose id it knows. */
+export type Asker = 'tenant' | 'public';
+
+/** The evidence of a proof; undefined if the asker may not know of it. Run it in a tenant's scope for `tenant`. */
+export async function readEvidence(
+  db: Queryable,
+  origin: string,
+  id: ProofId,
+  asker: Asker,
+): Promise<Evidence | undefined> {
+  try {
+    const parts = await readParts(db, id, asker);
+    if (parts === undefined) return undefined;
+    const bundle = await assembleBundle(db, origin, parts);
+    return { id: parts.proof_id, state: parts.state, ...(bundle === undefined ? {} : { bundle }) };
+  } catch (error) {
+    throw asStoreError(error);
+  }
+}
+
+/** The inclusion proof as C2SP tlog-proof text; undefined until the leaf is under a published checkpoint. */
+export function formatReceipt({ inclusion, checkpoint }: Bundle): string | undefined {
+  if (inclusion === undefined || checkpoint === undefined) return undefined;
+  const path = inclusion.path.map((hash) => fromBase64Url(hash) ?? new Uint8Array(0));
+  return formatTlogProof({ index: BigInt(inclusion.index), path, checkpoint });
+}
+
+async function readParts(db: Queryable, id: ProofId, asker: Asker): Promise<Parts | undefined> {
+  const source = asker === 'tenant' ? 'read_bundle' : 'public_verify';
+  const { rows } = await db.query<Parts>(`SELECT * FROM ${source}($1)`, [id]);
+  return rows[0];
+}
+
+async function assembleBundle(db: Queryable, origin: string, parts: Parts): Promise<Bundle | undefined> {
+  const { statement, kid, version, signature } = parts;
+  if (statement === null || kid === null || version === null || signature === null) return undefined;
+  const hasCheckpoint = parts.leaf_index !== null && parts.checkpoint_size !== null && parts.checkpoint_note !== null;
+  const inclusion = hasCheckpoint
+    ? await readInclusion(db, origin, parts.leaf_index, parts.checkpoint_size)
+    : undefined;
+  return {
+    type: BUNDLE_TYPE,
+    statement: JSON.parse(statement) as Statement,
+    seal: formatSeal(sealHeader(kid, version), signature),
+    ...(inclusion === undefined ? {} : { inclusion }),
+    ...(hasCheckpoint && parts.checkpoint_note !== null ? { checkpoint: parts.checkpoint_note } : {}),
+    timestamps:
+      parts.tsa === null || parts.token === null ? [] : [describeTimestamp(parts.tsa, parts.token, parts.crls ?? [])],
+    anchors: await describeAnchors(db, origin, parts),
+    ...(parts.certificate === null ? {} : { certificate: parts.certificate }),
+    pending: pendingParts(parts, hasCheckpoint),
+    keys: await readKeysUsed(db, parts, kid, version),
+  };
+}
+
+async function readInclusion(
+  db: Queryable,
+  origin: string,
+  index: bigint | null,
+  size: bigint | null,
+): Promise<Inclusion | undefined> {
+  if (index === null || size === null) return undefined;
+  const [path = []] = await readInclusionPaths(db, [index], size);
+  return { origin, index: index.toString(), size: size.toString(), path: path.map(toBase64Url) };
+}
+
+function describeTimestamp(tsa: string, token: Uint8Array, crls: readonly Uint8Array[]): Bundle['timestamps'][number] {
+  return { tsa, token: toBase64Url(token), ...(crls.length === 0 ? {} : { crls: crls.map(toBase64Url) }) };
+}
+
+/** An anchor of another checkpoint than the bundle's own brings that one, with the proof's place in it. */
+async function describeAnchors(db: Queryable, origin: string, parts: Parts): Promise<AnchorEntry[]> {
+  const { anchor_entry: entry, anchor_size: size, anchor_note: note } = parts;
+  if (entry === null || size === null || note === null) return [];
+  if (size === parts.checkpoint_size) return [entry];
+  const inclusion = await readInclusion(db, origin, parts.leaf_index, size);
+  return [{ ...entry, checkpoint: note, ...(inclusion === undefined ? {} : { inclusion }) }];
+}
+
+/** What is still to come. An ended proof keeps its leaf, so that its inclusion and timestamp still come. */
+function pendingParts(parts: Parts, hasCheckpoint: boolean): Bundle['pending'] {
+  const hasEnded = parts.state === 'FAILED' || parts.state === 'REJECTED' || parts.state === 'CANCELLED';
+  const isToCome = {
+    inclusion: !hasCheckpoint,
+    timestamp: parts.token === null,
+    // A certificate that states that there is no anchor is complete without one; a later one is a gift.
+    anchor: parts.anchor_entry === null && parts.certificate === null && parts.anchor_policy !== 'NONE' && !hasEnded,
+    certificate: parts.certificate === null && !hasEnded,
+  };
+  return (['inclusion', 'timestamp', 'anchor', 'certificate'] as const).filter((part) => isToCome[part]);
+}
+
+/** Only the versions that this evidence uses. */
+async function readKeysUsed(db: Queryable, parts: Parts, kid: string, version: number): Promise<PublishedKey[]> {
+  const named = new Set([`seal ${keyReference(kid, version)}`, `certificate ${certificateKey(parts.certificate)}`]);
+  const sizes = [parts.checkpoint_size, parts.anchor_size].filter((size) => size !== null);
+  const stored = await readPublishedKeys(db);
+  return stored
+    .filter(({ key, fromSize, toSize }) => {
+      if (key.purpose !== 'log-checkpoint') return named.has(`${key.purpose} ${keyReference(key.kid, key.version)}`);
+      return sizes.some((size) => size >= fromSize && (toSize === null || size <= toSize));
+    })
+    .map(({ key }) => key);
+}
+
+function certificateKey(jws: string | null): string {
+  const header = fromBase64Url(jws?.split('.')[0] ?? '');
+  if (jws === null || header === undefined) return '';
+  const { kid } = JSON.parse(utf8.decode(header)) as { kid?: unknown };
+  return typeof kid === 'string' ? kid : '';
+}

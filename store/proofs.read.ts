@@ -1,0 +1,158 @@
+/** Reads of proofs, each within the tenant's scope. */
+import { fromHex, toHex } from '../domain/bytes.ts';
+import type { Digest, DigestAlgorithm } from '../domain/digest.ts';
+import type { BatchId, ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
+import type { AnchorPolicy, AnchorWindow, ProofState } from '../domain/states.ts';
+import { asStoreError, type Queryable, type Tx } from './pool.ts';
+
+export interface TimelineStep {
+  readonly state: ProofState;
+  readonly at: string;
+}
+
+export interface ProofRow {
+  readonly id: ProofId;
+  readonly submission: SubmissionId;
+  readonly digest: Digest;
+  readonly reference: string | null;
+  readonly state: ProofState;
+  readonly receivedAt: string;
+  readonly certifiedAt: string | null;
+  readonly failure: Readonly<Record<string, unknown>> | null;
+  readonly anchorPolicy: AnchorPolicy;
+  readonly anchorWindow: AnchorWindow;
+  readonly batch: BatchId | null;
+  /** The newest ten earlier proofs of the same digest, newest first. */
+  readonly earlier: readonly ProofId[];
+  /** Oldest first. */
+  readonly steps: readonly TimelineStep[];
+}
+
+interface Selected extends Omit<ProofRow, 'digest' | 'steps'> {
+  alg: DigestAlgorithm;
+  digest: Uint8Array;
+  step_states: ProofState[] | null;
+  step_times: string[] | null;
+}
+
+// (received_at, id) orders proofs of one microsecond, so that of two twins exactly one is the earlier.
+const SELECT_PROOF = `
+  SELECT p.id, p.submission_id AS submission, p.digest_alg AS alg, p.digest, p.reference, p.state, p.received_at AS "receivedAt",
+    p.certified_at AS "certifiedAt", p.failure, p.anchor_policy AS "anchorPolicy", s.anchor_window AS "anchorWindow", s.batch_id AS batch,
+    ARRAY(SELECT e.id FROM proofs e WHERE e.tenant_id = p.tenant_id AND e.digest = p.digest AND e.received_at <= p.received_at
+      AND (e.received_at, e.id) < (p.received_at, p.id) ORDER BY e.received_at DESC, e.id DESC LIMIT 10) AS earlier, t.step_states, t.step_times
+  FROM proofs p JOIN submissions s ON s.id = p.submission_id
+  LEFT JOIN LATERAL (SELECT array_agg(l.state::text ORDER BY l.id) AS step_states,
+      array_agg(to_char(l.at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') ORDER BY l.id) AS step_times FROM proof_timeline(p.id) l) t ON true`;
+
+/** The proof, if it is of the tenant in scope. */
+export async function readProof(tx: Tx, id: ProofId): Promise<ProofRow | undefined> {
+  const { rows } = await tx.query<Selected>(`${SELECT_PROOF} WHERE p.id = $1`, [id]);
+  return rows[0] === undefined ? undefined : toProof(rows[0]);
+}
+
+/** A place in the list: the last row of the page before. */
+export interface ListPosition {
+  readonly receivedAt: string;
+  readonly id: ProofId;
+}
+
+export interface ListFilter {
+  readonly state?: ProofState;
+  /** Lower-case hex. */
+  readonly digest?: string;
+  readonly reference?: string;
+  readonly after?: ListPosition;
+  readonly limit: number;
+}
+
+/** One page of the tenant's proofs, newest first. */
+export async function listProofs(tx: Tx, tenant: TenantId, filter: ListFilter): Promise<ProofRow[]> {
+  const values: unknown[] = [tenant];
+  const conditions = ['q.tenant_id = $1'];
+  const where = (sql: (n: string) => string, value: unknown): void => {
+    values.push(value);
+    conditions.push(sql(`$${values.length}`));
+  };
+  if (filter.state !== undefined) where((n) => `q.state = ${n}`, filter.state);
+  if (filter.digest !== undefined) where((n) => `q.digest = ${n}`, fromHex(filter.digest));
+  if (filter.reference !== undefined) where((n) => `q.reference = ${n}`, filter.reference);
+  if (filter.after !== undefined) {
+    values.push(filter.after.receivedAt, filter.after.id);
+    conditions.push(`(q.received_at, q.id) < ($${values.length - 1}::timestamptz, $${values.length}::uuid)`);
+  }
+  values.push(filter.limit);
+  // The page is cut before timelines and earlier proofs are looked up, so their cost is bounded by the page.
+  const { rows } = await tx.query<Selected>(
+    `${SELECT_PROOF} WHERE p.id IN (SELECT q.id FROM proofs q WHERE ${conditions.join(' AND ')}
+       ORDER BY q.received_at DESC, q.id DESC LIMIT $${values.length}) ORDER BY p.received_at DESC, p.id DESC`,
+    values,
+  );
+  return rows.map(toProof);
+}
+
+export interface TimelineRow {
+  readonly state: ProofState;
+  readonly at: string;
+  readonly changesState: boolean;
+  readonly detail: Readonly<Record<string, unknown>> | null;
+}
+
+/** The life of one proof of the tenant in scope, oldest step first; empty if there is no such proof. */
+export async function readTimeline(tx: Tx, id: ProofId): Promise<TimelineRow[]> {
+  const { rows } = await tx.query<TimelineRow>(
+    'SELECT state, at, changes_state AS "changesState", detail FROM proof_timeline($1) ORDER BY id',
+    [id],
+  );
+  return rows;
+}
+
+/**
+ * For each digest (lower-case hex) that the tenant submitted before: its newest ten proofs received before `before`,
+ * newest first. One index probe a digest.
+ */
+export async function readEarlier(
+  tx: Tx,
+  tenant: TenantId,
+  digests: readonly string[],
+  before: string,
+): Promise<Map<string, ProofId[]>> {
+  const { rows } = await tx.query<{ digest: Uint8Array; ids: ProofId[] }>(
+    `SELECT d.digest, e.ids FROM unnest($2::bytea[]) AS d (digest), LATERAL (
+       SELECT ARRAY(SELECT p.id FROM proofs p WHERE p.tenant_id = $1 AND p.digest = d.digest AND p.received_at < $3
+         ORDER BY p.received_at DESC, p.id DESC LIMIT 10) AS ids) e WHERE e.ids <> '{}'`,
+    [tenant, [...new Set(digests)].map((digest) => Buffer.from(digest, 'hex')), before],
+  );
+  return new Map(rows.map(({ digest, ids }) => [toHex(digest), ids]));
+}
+
+/** Of these proofs of the tenant in scope, those that have reached an end, FAILED included. */
+export async function finalProofs(tx: Tx, ids: readonly ProofId[]): Promise<ProofId[]> {
+  const { rows } = await tx.query<{ id: ProofId }>(
+    `SELECT id FROM proofs WHERE id = ANY ($1::uuid[])
+       AND state NOT IN ('RECEIVED', 'SEALED', 'TIMESTAMPED', 'ANCHORED', 'AWAITING_LICENSE')`,
+    [ids],
+  );
+  return rows.map(({ id }) => id);
+}
+
+/** Whose proof or submission this is, across tenants. For operators only; the caller checks the role first. */
+export async function readOwner(db: Queryable, id: ProofId | SubmissionId): Promise<TenantId | undefined> {
+  try {
+    const { rows } = await db.query<{ owner: TenantId | null }>('SELECT owner_of($1) AS owner', [id]);
+    return rows[0]?.owner ?? undefined;
+  } catch (error) {
+    throw asStoreError(error);
+  }
+}
+
+/** The generation of a batch: which of its runs is under way. */
+export async function readGeneration(tx: Queryable, batch: BatchId): Promise<number | undefined> {
+  const { rows } = await tx.query<{ generation: number }>('SELECT generation FROM batches WHERE id = $1', [batch]);
+  return rows[0]?.generation;
+}
+
+function toProof({ alg, digest, step_states, step_times, ...row }: Selected): ProofRow {
+  const steps = (step_states ?? []).map((state, i) => ({ state, at: step_times?.[i] ?? '' }));
+  return { ...row, digest: { alg, value: toHex(digest) }, steps };
+}
