@@ -83,6 +83,12 @@ export function checkContent(token: TimestampToken): TimestampFailure[] {
     failures.push(
       fail(2, 'CONTENT_NOT_TSTINFO', `SignedData version ${token.version}, SignerInfo version ${signer.version}`),
     );
+  const digests = token.digestAlgorithms.map((algorithm) => algorithm.hash);
+  // RFC 5652 §5.1 lets a verifier demand this; no signature covers the list.
+  if (digests.includes(undefined) || !digests.includes(signer?.digestAlgorithm.hash))
+    failures.push(
+      fail(2, 'CONTENT_NOT_TSTINFO', `digestAlgorithms ${token.digestAlgorithms.map(({ oid }) => oid).join(', ')}`),
+    );
   return failures;
 }
 

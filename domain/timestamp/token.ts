@@ -50,6 +50,7 @@ export function readTimestampResponse(bytes: Uint8Array): TimestampResponse {
 /** The CMS SignedData around a TSTInfo. */
 export interface TimestampToken {
   readonly version: number;
+  readonly digestAlgorithms: readonly Algorithm[];
   readonly eContentType: string;
   readonly eContent: Uint8Array | undefined;
   /** DER of each certificate. */
@@ -87,8 +88,10 @@ export function readTimestampToken(bytes: Uint8Array): TimestampToken {
   const data = explicit.enter(TAG.sequence, 'SignedData');
   explicit.end();
   const version = readSmall(data.next(TAG.integer), 'SignedData version');
-  for (const algorithm of data.enter(TAG.set, 'digestAlgorithms').rest(8, TAG.sequence))
-    readAlgorithm(algorithm, 'digestAlgorithms');
+  const digestAlgorithms = data
+    .enter(TAG.set, 'digestAlgorithms')
+    .rest(8, TAG.sequence)
+    .map((tlv) => readAlgorithm(tlv, 'digestAlgorithms'));
   const content = data.enter(TAG.sequence, 'encapContentInfo');
   const eContentType = readOid(content.next(TAG.oid), 'eContentType');
   const eContent = content.done
@@ -101,6 +104,7 @@ export function readTimestampToken(bytes: Uint8Array): TimestampToken {
   data.end();
   return {
     version,
+    digestAlgorithms,
     eContentType,
     eContent,
     certificates: certificates.map((tlv) => tlv.raw),
