@@ -1,5 +1,6 @@
 /** A mirror node's REST interface under `/api/v1`, read-only, over the shared ledger with its own lag. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { explorerPage } from './explorer.ts';
 import type { FaultEffect, Faults } from './faults.ts';
 import {
   blockJson,
@@ -38,6 +39,12 @@ export async function startMirrorRest(
 ): Promise<Server> {
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', `http://${host}`);
+    const explored = explorerPage(context, url.pathname);
+    if (explored !== undefined) {
+      response.writeHead(explored.found ? 200 : 404, { 'content-type': 'text/html; charset=utf-8' });
+      response.end(explored.html);
+      return;
+    }
     const effect = faults.take('mirrorRest', { node: String(instance), type: url.pathname.split('/')[3] ?? '' });
     if (effect !== undefined && 'drop' in effect) return;
     const send = (): void => sendAnswer(response, corrupt(route(context, request, url), effect));

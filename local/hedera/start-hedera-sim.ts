@@ -37,6 +37,8 @@ export interface HederaSimOptions {
   /** Keeps the ledger across restarts; without it everything is in memory. */
   readonly dataFolder?: string;
   readonly clock?: SimClock;
+  /** Sets the network up before its mirrors answer: whoever waits for them finds it done. */
+  readonly setUp?: (network: Pick<HederaSim, 'nodes' | 'treasury' | 'ledger'>) => Promise<void>;
 }
 
 export interface HederaSim {
@@ -102,6 +104,8 @@ export async function startHederaSim(options: HederaSimOptions = {}): Promise<He
     bornAtMs: journal.birth.startedAtMs,
     nodes: addresses,
   }));
+  const treasury = createTreasury(ledger, clock, ids[0] ?? '', operatorKey);
+  await options.setUp?.({ nodes, treasury, ledger });
   const rest: Server[] = [];
   for (const [i, context] of contexts.entries()) {
     const at = (i === 0 ? options.mirrorRest : undefined) ?? { host: mirrorHost, port: 0 };
@@ -110,7 +114,6 @@ export async function startHederaSim(options: HederaSimOptions = {}): Promise<He
   const [firstContext] = contexts;
   if (firstContext === undefined) throw new RangeError('a network needs a mirror');
   const grpc = await startMirrorGrpc(ledger, firstContext, mirrorHost, network === undefined ? 0 : MIRROR_GRPC_PORT);
-  const treasury = createTreasury(ledger, clock, ids[0] ?? '', operatorKey);
   const admin = await startAdmin({ clock, faults, mirrors, calls, state: ledger.state, treasury, nodes }, mirrorHost);
 
   return {

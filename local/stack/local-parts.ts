@@ -124,7 +124,7 @@ function motionSettings(context: ServerContext, metricsPort: number): Record<str
   };
 }
 
-function part(
+export function part(
   context: PartContext,
   name: string,
   main: string,
