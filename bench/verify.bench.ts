@@ -5,16 +5,16 @@
  */
 import { cpus } from 'node:os';
 import { parseBundle } from '../domain/bundle-parse.ts';
-import { digestOf } from '../test/vectors/scene.ts';
 import {
   anchorOf,
   assemble,
   checkpointOf,
   createInstance,
+  digestOf,
   type Instance,
   sealProof,
   stamp,
-} from '../test/vectors/test-instance.ts';
+} from '../local/evidence/instance.ts';
 import { createVerifierCache } from '../verifier/cache.ts';
 import { verifyBundle } from '../verifier/verify.ts';
 

@@ -3,10 +3,18 @@ import type { Bundle } from '../../domain/bundle.ts';
 import { fromBase64Url, toBase64Url } from '../../domain/bytes.ts';
 import type { CertificatePayload } from '../../domain/certificate.ts';
 import type { TrustDocument } from '../../domain/trust.ts';
+import {
+  anchorOf,
+  assemble,
+  certify,
+  checkpointOf,
+  payloadOf,
+  sealProof,
+  stamp,
+} from '../../local/evidence/instance.ts';
+import { p256, publish } from '../../local/evidence/keys.ts';
 import { withSealKey } from './good-vectors.ts';
 import type { Scene } from './scene.ts';
-import { anchorOf, assemble, certify, checkpointOf, payloadOf, sealProof, stamp } from './test-instance.ts';
-import { p256, publish } from './test-keys.ts';
 import type { Vector } from './vector.ts';
 
 const LICENCE = { licence: ['unverified', 'certificate-not-valid'] } as const;

@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto';
 import type { Bundle } from '../../domain/bundle.ts';
 import { fromBase64Url } from '../../domain/bytes.ts';
 import type { TrustDocument } from '../../domain/trust.ts';
+import { makeAuthority } from '../../local/evidence/authority.ts';
+import { assemble, certify, checkpointOf, payloadOf, sealProof, stamp, vkeyOf } from '../../local/evidence/instance.ts';
+import { ed25519, p256, publish } from '../../local/evidence/keys.ts';
 import { FILE, type Scene } from './scene.ts';
-import { makeAuthority } from './test-authority.ts';
-import { assemble, certify, checkpointOf, payloadOf, sealProof, stamp, vkeyOf } from './test-instance.ts';
-import { ed25519, p256, publish } from './test-keys.ts';
 import type { Vector } from './vector.ts';
 
 const PENDING = ['pending', 'pending'] as const;

@@ -1,5 +1,4 @@
 /** What the vectors are made of: two instances, two checkpoints of the first, and three proofs that it certified. */
-import { createHash } from 'node:crypto';
 import type { AnchorEntry, Bundle } from '../../domain/bundle.ts';
 import type { TrustDocument } from '../../domain/trust.ts';
 import {
@@ -7,12 +6,13 @@ import {
   assemble,
   checkpointOf,
   createInstance,
+  digestOf,
   type Instance,
   type LogState,
   type Sealed,
   sealProof,
   stamp,
-} from './test-instance.ts';
+} from '../../local/evidence/instance.ts';
 
 export const FILE = 'the file of the vectors\n';
 
@@ -77,8 +77,4 @@ export async function makeScene(): Promise<Scene> {
       anchors: [anchorOf(theirLog.note, 5)],
     }),
   };
-}
-
-export function digestOf(content: string): { alg: 'sha-256'; value: string } {
-  return { alg: 'sha-256', value: createHash('sha256').update(content).digest('hex') };
 }

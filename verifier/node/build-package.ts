@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 
-const here = import.meta.dirname;
-const root = join(here, '..', '..');
+const root = join(import.meta.dirname, '..', '..');
+const here = join(root, 'verifier', 'package');
 const dist = join(here, 'dist');
 
 /** Declarations name their neighbours by `.ts`; a published one is found as `.js`. */

@@ -1,19 +1,18 @@
 /** A timestamp authority with fixed dates: root, leaf, revocation list, and tokens at any time. */
 import 'reflect-metadata';
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject, sign } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import type { StoredToken } from '../../domain/bundle.ts';
 import { toBase64Url } from '../../domain/bytes.ts';
 import { parseInstant } from '../../domain/time.ts';
 import { messageImprint } from '../../domain/timestamp/request.ts';
-import { buildToken } from '../../local/tsa/build-token.ts';
-import { nodeSigner } from '../../local/tsa/test-authority.ts';
-import { p256 } from './test-keys.ts';
+import { buildToken } from '../tsa/build-token.ts';
+import { p256 } from './keys.ts';
 
 const SIGNING = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 export const POLICY = '1.3.6.1.4.1.99999.1.1';
 
-export interface VectorAuthority {
+export interface EvidenceAuthority {
   readonly name: string;
   readonly rootPem: string;
   /** DER, base64url. */
@@ -23,7 +22,7 @@ export interface VectorAuthority {
 }
 
 /** An authority whose leaf is in force from 2026 to `leafEnds`. */
-export async function makeAuthority(name: string, leafEnds = '2027-01-01T00:00:00Z'): Promise<VectorAuthority> {
+export async function makeAuthority(name: string, leafEnds = '2027-01-01T00:00:00Z'): Promise<EvidenceAuthority> {
   const rootKey = p256('root', 1, `${name} root`).privateKey;
   const leafKey = p256('leaf', 1, `${name} leaf`).privateKey;
   const rootKeys = await importPair(rootKey);
@@ -78,7 +77,7 @@ export async function makeAuthority(name: string, leafEnds = '2027-01-01T00:00:0
         certificate,
         embedded: [certificate],
         signatureAlgorithm: 'ES256',
-        sign: nodeSigner(leafKey, 'ES256'),
+        sign: async (bytes) => new Uint8Array(sign('sha256', bytes, leafKey)),
       });
       return { tsa: name, token: toBase64Url(token), crls: [crl] };
     },

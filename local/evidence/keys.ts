@@ -1,4 +1,4 @@
-/** Keys of the vectors, each derived from a seed, so that a new run of the generator writes the same public keys. */
+/** Keys of an instance in memory, each derived from a seed: a new run has the same public keys. */
 import { createECDH, createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
 import type { PublishedKey } from '../../domain/bundle.ts';
 import { keyReference } from '../../domain/seal.ts';

@@ -24,8 +24,8 @@ import type { TrustDocument } from '../../domain/trust.ts';
 import { formatCheckpointBody, parseCheckpointBody } from '../../log/checkpoint.ts';
 import { createNoteKey, formatVkey, parseNote, signNote } from '../../log/note.ts';
 import { createNodeReader, hashLeaf, makeInclusionPath, rootOfLeaves } from '../../log/tree.ts';
-import { makeAuthority, POLICY, type VectorAuthority } from './test-authority.ts';
-import { ed25519, p256, publish, type TestKey } from './test-keys.ts';
+import { type EvidenceAuthority, makeAuthority, POLICY } from './authority.ts';
+import { ed25519, p256, publish, type TestKey } from './keys.ts';
 
 export const GEN_TIME = '2026-11-23T08:00:01.500000Z';
 export const TENANT = '7d1f1a52-57c4-4b5a-9a52-0a1f6d3c0001' as TenantId;
@@ -38,7 +38,7 @@ export interface Instance {
   readonly seal: TestKey;
   readonly certificate: TestKey;
   readonly log: TestKey;
-  readonly authority: VectorAuthority;
+  readonly authority: EvidenceAuthority;
   readonly trust: TrustDocument;
 }
 
@@ -64,6 +64,10 @@ export async function createInstance(name: string): Promise<Instance> {
 
 export function vkeyOf(origin: string, log: TestKey): string {
   return formatVkey(createNoteKey(origin, fromBase64Url(log.jwk.x ?? '') as Uint8Array));
+}
+
+export function digestOf(content: string): Digest {
+  return { alg: 'sha-256', value: createHash('sha256').update(content).digest('hex') };
 }
 
 export interface Sealed {
