@@ -58,7 +58,7 @@ export interface LoopControl {
 
 const HEARTBEAT_MS = 1_000;
 const FIRST_BACKOFF_MS = 250;
-const MAX_BACKOFF_MS = 15_000;
+const MAX_BACKOFF_MS = 5_000;
 const MAX_DETAIL = 600;
 
 /**

@@ -79,7 +79,8 @@ export interface TsaPool {
 
 const MAX_KEPT_CRLS = 16_384;
 const pemCache = createVerificationCache(16);
-const BREAKER: BreakerLimits = { failures: 3, openMs: 2_000, maxOpenMs: 60_000 };
+// With the only authority back, the next token must not be a minute away: the rest is short.
+const BREAKER: BreakerLimits = { failures: 3, openMs: 1_000, maxOpenMs: 10_000 };
 const BUCKET: BucketLimit = { capacity: 20, refillMs: 100 };
 
 /** Throws CONFIG_INVALID without authorities, with two of one name, or with one that trusts nothing. */
