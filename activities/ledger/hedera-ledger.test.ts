@@ -1,52 +1,28 @@
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Clock } from '../../domain/clock.ts';
 import { toMicros } from '../../domain/clock.ts';
 import { findAnchorEntryFault } from '../../domain/ledger/anchor-entry.ts';
 import { buildAnchorMessage } from '../../domain/ledger/anchor-message.ts';
 import { type HederaSim, startHederaSim } from '../../local/hedera/start-hedera-sim.ts';
+import { newLedgerKey, signWithKeys } from '../../test/support/ledger-keys.ts';
 import type { AnchorLedger, Prepared, Receipt, ReceiptOutcome } from './anchor-ledger.ts';
 import { createHederaLedger } from './hedera-ledger.ts';
 import type { LedgerConfig } from './ledger-config.ts';
-import type { SignBodies } from './transaction-signer.ts';
 
 const message = (size: bigint): string =>
   buildAnchorMessage({ origin: 'test/log', size, root: new Uint8Array(32).fill(Number(size)) });
 
-interface Key {
-  readonly privateKey: KeyObject;
-  readonly publicKey: Uint8Array;
-}
-
-function newKey(): Key {
-  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-  return { privateKey, publicKey: Uint8Array.from(publicKey.export({ format: 'der', type: 'spki' }).subarray(-32)) };
-}
-
-/** Signs with keys held here, as the remote signer would. */
-function signWith(keys: Readonly<Record<string, Key>>): SignBodies {
-  return async (kid, bodies) => {
-    const key = keys[kid];
-    if (key === undefined) throw new Error(`no key ${kid}`);
-    return {
-      keyRef: `signer://${kid}@1`,
-      publicKey: key.publicKey,
-      signatures: bodies.map((body) => sign(null, body, key.privateKey)),
-    };
-  };
-}
-
 let sim: HederaSim;
 let ledger: AnchorLedger;
 let config: LedgerConfig;
-const keys = { payer: newKey(), submit: newKey(), stranger: newKey() };
+const keys = { payer: newLedgerKey(), submit: newLedgerKey(), stranger: newLedgerKey() };
 
 const clock: Clock = { nowMs: () => sim.clock.nowMs(), nowMicros: () => toMicros(BigInt(sim.clock.nowMs()) * 1_000n) };
 
 function open(changes: Partial<LedgerConfig> = {}): AnchorLedger {
   return createHederaLedger({
     config: { ...config, ...changes },
-    sign: signWith(keys),
+    sign: signWithKeys(keys),
     clock,
     random: Math.random,
     backoff: { minMs: 10, maxMs: 40 },
