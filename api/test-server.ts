@@ -1,5 +1,6 @@
 /** The whole API over real HTTP and a real Postgres, for tests; responses are validated against the contract. */
 import { randomBytes, randomUUID } from 'node:crypto';
+import type { Express } from 'express';
 import { pino } from 'pino';
 import { type Clock, systemClock } from '../domain/clock.ts';
 import { createAcceptor } from '../store/accept.ts';
@@ -18,6 +19,7 @@ export interface TestServer {
   readonly url: string;
   readonly port: number;
   readonly database: TestDatabase;
+  readonly app: Express;
   readonly metrics: Metrics;
   /** Sizes of the groups sent to accept(), in order. */
   readonly groups: readonly { readonly requests: number; readonly proofs: number }[];
@@ -68,6 +70,7 @@ export async function startTestServer({
     url: `http://127.0.0.1:${port}`,
     port,
     database,
+    app,
     metrics,
     groups,
     async stop() {
