@@ -67,7 +67,9 @@ function decide(
   fee: bigint,
 ): Outcome {
   const endNanos = transaction.validStartNanos + BigInt(transaction.validSeconds) * SECOND_NANOS;
-  if (moment.forcedStatus !== undefined && moment.forcedStatus !== 'SUCCESS') return { status: moment.forcedStatus };
+  // What a journal says succeeded succeeds again, whatever fees and limits are now.
+  if (moment.forcedStatus === 'SUCCESS') return apply(state, transaction, moment);
+  if (moment.forcedStatus !== undefined) return { status: moment.forcedStatus };
   if (isDuplicate) return { status: 'DUPLICATE_TRANSACTION' };
   if (moment.consensusNanos > endNanos) return { status: 'TRANSACTION_EXPIRED' };
   const payer = state.accounts.get(transaction.payer);

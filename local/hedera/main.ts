@@ -18,7 +18,7 @@ import { provision } from './provision.ts';
 import { type HederaSim, startHederaSim } from './start-hedera-sim.ts';
 
 const SIGNER_WAIT_MS = 30_000;
-/** About ten times what a message costs. */
+/** About twenty times what a message with two signatures costs. */
 const MAX_FEE_TINYBARS = '5000000';
 const NETWORK_NAME = 'simulator';
 
