@@ -84,7 +84,7 @@ function readSubmission(text: string): Submission {
 function describeProblem(status: number, text: string): string {
   try {
     const { code, title, detail } = JSON.parse(text) as Record<string, unknown>;
-    return `HTTP ${status}: ${[code, title, detail].filter((part) => typeof part === 'string').join(', ')}`;
+    return `HTTP ${status}: ${[code, title, detail].filter((part) => typeof part === 'string' && part !== '').join(', ')}`;
   } catch {
     return `HTTP ${status}`;
   }

@@ -30,6 +30,12 @@ describe('the published package', () => {
     expect(installed.dependencies).toBeUndefined();
   });
 
+  it('is a library that a browser can load', () => {
+    const text = readFileSync(join(folder, 'node_modules', '@proofline', 'verifier', 'dist', 'index.js'), 'utf8');
+    expect(text).not.toMatch(/["']node:|\brequire\(|\bprocess\.|\bBuffer\b/);
+    expect(text).not.toMatch(/^import\b/m);
+  });
+
   it('has declarations that find each other', () => {
     const types = join(folder, 'node_modules', '@proofline', 'verifier', 'dist', 'types');
     const names = readdirSync(types, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.d.ts'));
