@@ -30,11 +30,13 @@ export interface TestServerOptions {
   readonly clock?: Clock;
   /** Requests of one address a minute to the public verification routes. */
   readonly burst?: number;
+  readonly origin?: string;
 }
 
 export async function startTestServer({
   clock = systemClock(),
   burst = 10_000,
+  origin = TEST_ORIGIN,
 }: TestServerOptions = {}): Promise<TestServer> {
   const database = await createTestDatabase();
   const db = database.pool('proofline_api');
@@ -59,7 +61,7 @@ export async function startTestServer({
     metrics,
     settings: {
       publicUrl: 'https://proofline.test',
-      origin: TEST_ORIGIN,
+      origin,
       temporalUi: { url: 'https://temporal.test', namespace: 'default' },
       validateResponses: true,
     },
