@@ -22,7 +22,7 @@ export type AnchorState = AttemptState | 'PENDING';
 /** From where an attempt may come into a state. What is VERIFIED or SUSPECT stays so. */
 const FROM: Readonly<Record<AttemptState, readonly AttemptState[]>> = {
   PREPARED: ['REJECTED'],
-  SENT: ['PREPARED', 'REJECTED'],
+  SENT: ['PREPARED', 'SENT', 'REJECTED'],
   CONSENSUS: ['PREPARED', 'SENT', 'REJECTED'],
   CONFIRMED: ['PREPARED', 'SENT', 'REJECTED', 'CONSENSUS'],
   VERIFIED: ['PREPARED', 'SENT', 'REJECTED', 'CONSENSUS', 'CONFIRMED'],
@@ -73,6 +73,7 @@ export interface AttemptRow {
   readonly prepared: Readonly<Record<string, unknown>>;
   readonly signedBytes: Uint8Array;
   readonly receipt: Readonly<Record<string, string>> | null;
+  readonly failure: { readonly status: string } | null;
 }
 
 /** Undefined without an anchor or its checkpoint. */
@@ -98,7 +99,7 @@ export async function readAttempt(
   { origin, size, attempt }: AttemptKey,
 ): Promise<AttemptRow | undefined> {
   const { rows } = await db.query<AttemptRow>(
-    `SELECT attempt, state, transaction_id AS "transactionId", prepared, signed_bytes AS "signedBytes", receipt
+    `SELECT attempt, state, transaction_id AS "transactionId", prepared, signed_bytes AS "signedBytes", receipt, failure
      FROM anchor_attempts WHERE origin = $1 AND size = $2::bigint AND attempt = $3`,
     [origin, size.toString(), attempt],
   );

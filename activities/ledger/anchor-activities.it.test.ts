@@ -197,6 +197,21 @@ describe('an anchor in Postgres and on the ledger', () => {
     expect(await activities.prepareAnchor(anchor)).toEqual({ attempt: 1, state: 'SENT' });
   });
 
+  it('is sent again soon after an outage in which nobody could tell whether it arrived', async () => {
+    const anchor = await newAnchor(1);
+    const activities = worker();
+    const nodes = Object.values(sim.nodes);
+    for (const node of nodes) sim.stopNode(node);
+    expect(await pass(activities, anchor)).toEqual({ attempt: 1, state: 'SENT', status: 'RESEND' });
+    expect(await anchorRow(1)).toMatchObject({ state: 'SENT', failure: { status: 'OUTCOME_UNKNOWN' } });
+    await Promise.all(nodes.map((node) => sim.startNode(node)));
+    let step = await pass(activities, anchor);
+    while (step.status === 'RESEND') step = await pass(activities, anchor);
+    expect(step).toEqual({ attempt: 1, state: 'VERIFIED' });
+    expect(messages()).toHaveLength(1);
+    expect(await anchorRow(1)).toMatchObject({ state: 'VERIFIED', failure: null });
+  });
+
   it('gets a second attempt after it was throttled at consensus', async () => {
     const anchor = await newAnchor(1);
     sim.faults.arm({ at: 'consensus', effect: { status: 'THROTTLED_AT_CONSENSUS' } });

@@ -17,10 +17,19 @@ import {
   storePrepared,
 } from '../../store/anchors.ts';
 import type { Db } from '../../store/pool.ts';
-import type { AnchorLedger, MirrorVerdict, Prepared, Receipt, ReceiptOutcome } from './anchor-ledger.ts';
+import {
+  type AnchorLedger,
+  type MirrorVerdict,
+  OUTCOME_UNKNOWN,
+  type Prepared,
+  type Receipt,
+  type ReceiptOutcome,
+} from './anchor-ledger.ts';
 
 /** How long one activity polls nodes for a receipt before it asks the mirrors, and the pauses between, in ms. */
-const RECEIPT_PATIENCE_MS = 60_000;
+const RECEIPT_PATIENCE_MS = 30_000;
+/** After a send of which nobody knows whether it arrived: consensus takes 3 to 5 s, and sending again does no harm. */
+const UNSURE_PATIENCE_MS = 6_000;
 const FIRST_PAUSE_MS = 200;
 const MAX_PAUSE_MS = 4_000;
 
@@ -100,7 +109,12 @@ export function createLedgerActivities(deps: LedgerDeps) {
       switch (outcome.kind) {
         case 'sent':
         case 'too-late':
-          await moveAttempt(db, { ...key, state: 'SENT', now: clock.nowMicros() });
+          await moveAttempt(db, {
+            ...key,
+            state: 'SENT',
+            now: clock.nowMicros(),
+            ...(outcome.status === OUTCOME_UNKNOWN && { failure: { status: outcome.status } }),
+          });
           return { attempt: row.attempt, state: 'SENT', status: outcome.status };
         case 'resend':
           throw new ProoflineError('LEDGER_UNAVAILABLE', `the nodes answer ${outcome.status}`);
@@ -119,7 +133,11 @@ export function createLedgerActivities(deps: LedgerDeps) {
       const { key, row } = await load(input);
       if (row.state !== 'SENT') return step(row);
       const prepared = toPrepared(row);
-      const outcome = await pollReceipt(prepared);
+      const isUnsure = row.failure?.status === OUTCOME_UNKNOWN;
+      const outcome = await pollReceipt(
+        prepared,
+        isUnsure ? Math.min(UNSURE_PATIENCE_MS, receiptPatienceMs) : receiptPatienceMs,
+      );
       switch (outcome.kind) {
         case 'consensus':
           await moveAttempt(db, {
@@ -192,8 +210,8 @@ export function createLedgerActivities(deps: LedgerDeps) {
   }
 
   /** Nodes tell within seconds of consensus and forget after three minutes; mirrors lag and never forget. */
-  async function pollReceipt(prepared: Prepared): Promise<ReceiptOutcome> {
-    const deadline = clock.nowMs() + receiptPatienceMs;
+  async function pollReceipt(prepared: Prepared, patienceMs: number): Promise<ReceiptOutcome> {
+    const deadline = clock.nowMs() + patienceMs;
     let pause = FIRST_PAUSE_MS;
     for (let round = 0; ; round++) {
       const outcome = await ledger.receipt(prepared, round);

@@ -18,6 +18,9 @@ export interface Prepared {
   readonly signedBytes: Uint8Array;
 }
 
+/** The status of a send whose answer never came: a copy may be under way. */
+export const OUTCOME_UNKNOWN = 'OUTCOME_UNKNOWN';
+
 /** `resend`: the same bytes again, later. `too-late`: nothing was sent, its validity ends. */
 export type SubmitOutcome =
   | { readonly kind: 'sent' | 'resend' | 'rejected'; readonly status: string }

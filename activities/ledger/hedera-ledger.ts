@@ -28,15 +28,16 @@ import {
   parseLedgerTime,
   parseTransactionId,
 } from '../../domain/ledger/entity-id.ts';
-import type {
-  AnchorLedger,
-  Confirmation,
-  LedgerHealth,
-  MirrorVerdict,
-  Prepared,
-  Receipt,
-  ReceiptOutcome,
-  SubmitOutcome,
+import {
+  type AnchorLedger,
+  type Confirmation,
+  type LedgerHealth,
+  type MirrorVerdict,
+  OUTCOME_UNKNOWN,
+  type Prepared,
+  type Receipt,
+  type ReceiptOutcome,
+  type SubmitOutcome,
 } from './anchor-ledger.ts';
 import { checkMirror, type Testimony } from './check-mirror.ts';
 import { decideReceipt, decideSubmit } from './decision-tables.ts';
@@ -164,7 +165,7 @@ async function submit(client: Client, prepared: Prepared, clock: Clock): Promise
       return { kind: decideSubmit(status), status };
     }
     // A lost answer, a spent deadline, nodes that are down: a copy may be under way.
-    return { kind: 'sent', status: 'OUTCOME_UNKNOWN' };
+    return { kind: 'sent', status: OUTCOME_UNKNOWN };
   }
 }
 

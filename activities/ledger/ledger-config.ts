@@ -33,9 +33,6 @@ export interface LedgerConfig {
   readonly validSeconds?: number;
   readonly grpcDeadlineMs?: number;
   readonly requestTimeoutMs?: number;
-  /** How long an activity polls for a receipt before it asks the mirrors. */
-  readonly receiptTimeoutMs?: number;
-  readonly receiptPollMs?: number;
   readonly mirrorTimeoutMs?: number;
 }
 
@@ -43,8 +40,6 @@ export const LEDGER_DEFAULTS = {
   validSeconds: 120,
   grpcDeadlineMs: 4_000,
   requestTimeoutMs: 20_000,
-  receiptTimeoutMs: 60_000,
-  receiptPollMs: 500,
   mirrorTimeoutMs: 5_000,
 } as const;
 
@@ -100,8 +95,6 @@ const readConfig = object(
     validSeconds: between(15, 180),
     grpcDeadlineMs: between(100, 30_000),
     requestTimeoutMs: between(200, 60_000),
-    receiptTimeoutMs: between(50, 80_000),
-    receiptPollMs: between(5, 4_000),
     mirrorTimeoutMs: between(100, 30_000),
   },
 );
