@@ -50,7 +50,8 @@ function change(grant: unknown, path: readonly string[], to: unknown): unknown {
   let parent = copy;
   for (const key of path.slice(0, -1)) parent = parent[key];
   const last = path.at(-1) ?? '';
-  if (to === undefined) delete parent[last];
+  if (to === undefined && Array.isArray(parent)) parent.splice(Number(last), 1);
+  else if (to === undefined) delete parent[last];
   else parent[last] = to;
   return copy;
 }
