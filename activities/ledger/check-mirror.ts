@@ -9,7 +9,7 @@ import { findAnchorEntryFault } from '../../domain/ledger/anchor-entry.ts';
 import { parseTransactionId } from '../../domain/ledger/entity-id.ts';
 import { FIRST_PREV_RUNNING_HASH, RUNNING_HASH_VERSION } from '../../domain/ledger/running-hash.ts';
 import type { Prepared, Receipt } from './anchor-ledger.ts';
-import type { MirrorClient, MirrorMessage, MirrorTransaction } from './mirror-client.ts';
+import { decisiveCopy, type MirrorClient, type MirrorMessage, type MirrorTransaction } from './mirror-client.ts';
 
 export type Testimony =
   | { readonly kind: 'ok'; readonly entry: AnchorEntry }
@@ -27,7 +27,7 @@ export async function checkMirror(
   if (id === undefined) return mismatch(`${prepared.transactionId} is not a transaction id`);
   const transactions = await mirror.transaction(id);
   if (transactions === undefined) return { kind: 'not-yet', detail: 'it does not show the transaction' };
-  const transaction = transactions.find((row) => row.nonce === 0);
+  const transaction = decisiveCopy(transactions);
   if (transaction === undefined) return { kind: 'not-yet', detail: 'it shows only children of the transaction' };
   const transactionFault = findTransactionFault(transaction, prepared, hashes);
   if (transactionFault !== undefined) return mismatch(transactionFault);

@@ -3,7 +3,6 @@
  * next node; everything else that it would do by itself (a new id after expiry, a resubmission on a throttled receipt,
  * signing at each send) is switched off or not called. `TransactionResponse.getReceipt` is never used: it resubmits.
  */
-import { createHash } from 'node:crypto';
 import {
   AccountId,
   Client,
@@ -16,7 +15,6 @@ import {
   TransactionId,
   TransactionReceiptQuery,
 } from '@hashgraph/sdk';
-import { proto } from '@hiero-ledger/proto';
 import { toBase64Url, toHex } from '../../domain/bytes.ts';
 import type { Clock } from '../../domain/clock.ts';
 import { ProoflineError } from '../../domain/errors.ts';
@@ -25,24 +23,20 @@ import {
   formatTransactionId,
   type LedgerTransactionId,
   parseEntityId,
-  parseLedgerTime,
   parseTransactionId,
 } from '../../domain/ledger/entity-id.ts';
 import {
   type AnchorLedger,
-  type Confirmation,
-  type LedgerHealth,
-  type MirrorVerdict,
   OUTCOME_UNKNOWN,
   type Prepared,
   type Receipt,
   type ReceiptOutcome,
   type SubmitOutcome,
 } from './anchor-ledger.ts';
-import { checkMirror, type Testimony } from './check-mirror.ts';
 import { decideReceipt, decideSubmit } from './decision-tables.ts';
 import { LEDGER_DEFAULTS, type LedgerConfig, NODES_PER_TRANSACTION } from './ledger-config.ts';
-import { createMirrorTransport, type MirrorClient, MirrorUnreachable } from './mirror-client.ts';
+import { createMirrorTransport } from './mirror-client.ts';
+import { confirm, isProvenAbsent, lookUp, readHealth } from './mirror-quorum.ts';
 import type { SignBodies } from './transaction-signer.ts';
 
 /** The SDK sends the bytes so often, to one node after the other. */
@@ -197,110 +191,11 @@ function toReceipt(sequenceNumber: { toString(): string } | null, runningHash: U
   };
 }
 
-async function lookUp(mirrors: readonly MirrorClient[], quorum: number, prepared: Prepared): Promise<ReceiptOutcome> {
-  const id = parseTransactionId(prepared.transactionId);
-  if (id === undefined) return { kind: 'pending' };
-  const answers = await Promise.all(mirrors.map((mirror) => mirror.transaction(id).catch(ignoreUnreachable)));
-  const results = answers.flatMap((rows) => rows?.find((row) => row.nonce === 0)?.result ?? []);
-  if (results.length < quorum) return { kind: 'pending' };
-  const [status] = results;
-  // Mirrors that contradict each other are for `confirm` to judge, never a reason to send again.
-  if (status === undefined || results.some((result) => result !== status)) return { kind: 'consensus', receipt: {} };
-  const decision = decideReceipt(status);
-  if (decision === 'consensus') return { kind: 'consensus', receipt: {} };
-  return decision === 'pending' ? { kind: 'pending' } : { kind: decision, status };
-}
-
-async function confirm(
-  mirrors: readonly MirrorClient[],
-  quorum: number,
-  prepared: Prepared,
-  receipt: Receipt,
-): Promise<Confirmation> {
-  const hashes = hashesOf(prepared.signedBytes);
-  const testimonies = await Promise.all(
-    mirrors.map((mirror) => checkMirror(mirror, prepared, receipt, hashes).catch(ignoreUnreachable)),
-  );
-  const verdicts = testimonies.map((testimony, i) => toVerdict(mirrors[i]?.url ?? '', testimony));
-  const entries = testimonies.flatMap((testimony) => (testimony?.kind === 'ok' ? [testimony.entry] : []));
-  const [entry] = entries;
-  const disagree = entries.some((other) => JSON.stringify(other) !== JSON.stringify(entry));
-  if (disagree) {
-    return {
-      kind: 'suspect',
-      mirrors: verdicts.map((verdict) => ({
-        ...verdict,
-        detail: verdict.detail || 'the mirrors contradict each other',
-      })),
-    };
-  }
-  if (verdicts.some((verdict) => verdict.verdict === 'mismatch')) return { kind: 'suspect', mirrors: verdicts };
-  if (entry !== undefined && entries.length >= quorum) return { kind: 'verified', entry, mirrors: verdicts };
-  return { kind: entry === undefined ? 'pending' : 'seen', mirrors: verdicts };
-}
-
-function toVerdict(mirror: string, testimony: Testimony | undefined): MirrorVerdict {
-  if (testimony === undefined) return { mirror, verdict: 'unreachable', detail: 'it did not answer' };
-  return { mirror, verdict: testimony.kind, detail: testimony.kind === 'ok' ? '' : testimony.detail };
-}
-
-/** The block is asked for first: a transaction imported between the two requests is then found by the second. */
-async function isProvenAbsent(mirrors: readonly MirrorClient[], quorum: number, prepared: Prepared): Promise<boolean> {
-  const id = parseTransactionId(prepared.transactionId);
-  if (id === undefined) return false;
-  const endSeconds = id.validStart.seconds + BigInt(prepared.validSeconds);
-  const verdicts = await Promise.all(
-    mirrors.map(async (mirror) => {
-      try {
-        const blockEnd = parseLedgerTime((await mirror.newestBlockEnd()) ?? '');
-        const isPast = blockEnd !== undefined && blockEnd.seconds > endSeconds;
-        const rows = await mirror.transaction(id);
-        return rows !== undefined ? 'present' : isPast ? 'absent' : 'unknown';
-      } catch (error) {
-        if (error instanceof MirrorUnreachable) return 'unknown';
-        throw error;
-      }
-    }),
-  );
-  return !verdicts.includes('present') && verdicts.filter((verdict) => verdict === 'absent').length >= quorum;
-}
-
 function isSendable(prepared: Prepared, clock: Clock): boolean {
   const id = parseTransactionId(prepared.transactionId);
   if (id === undefined) return false;
   const endMs = Number(id.validStart.seconds) * 1_000 + prepared.validSeconds * 1_000;
   return clock.nowMs() < endMs - SEND_MARGIN_MS;
-}
-
-async function readHealth(mirrors: readonly MirrorClient[], payer: string, clock: Clock): Promise<LedgerHealth> {
-  const lags = await Promise.all(
-    mirrors.map(async (mirror) => {
-      const end = parseLedgerTime((await mirror.newestBlockEnd().catch(ignoreUnreachable)) ?? '');
-      return {
-        mirror: mirror.url,
-        lagMs: end === undefined ? undefined : Math.max(0, clock.nowMs() - Number(end.seconds) * 1_000),
-      };
-    }),
-  );
-  for (const mirror of mirrors) {
-    const balance = await mirror.balance(payer).catch(ignoreUnreachable);
-    if (balance !== undefined) return { mirrors: lags, payerTinybars: balance.toString() };
-  }
-  return { mirrors: lags, payerTinybars: undefined };
-}
-
-function ignoreUnreachable(error: unknown): undefined {
-  if (error instanceof MirrorUnreachable) return undefined;
-  throw error;
-}
-
-/** SHA-384 of the signed bytes of each node's copy: what a mirror shows as the transaction's hash. */
-function hashesOf(listBytes: Uint8Array): Uint8Array[] {
-  return proto.TransactionList.decode(listBytes).transactionList.map((transaction) =>
-    createHash('sha384')
-      .update(transaction.signedTransactionBytes ?? new Uint8Array())
-      .digest(),
-  );
 }
 
 /** Nanoseconds below the millisecond are random: two anchors of one payer never share an id. */

@@ -24,6 +24,12 @@ export interface MirrorTransaction {
   readonly hash: Uint8Array;
 }
 
+/** The copy that counts: the first that executed, else the first. Undefined if there are only children of the transaction. */
+export function decisiveCopy(copies: readonly MirrorTransaction[]): MirrorTransaction | undefined {
+  const own = copies.filter((copy) => copy.nonce === 0);
+  return own.find((copy) => copy.result === 'SUCCESS') ?? own[0];
+}
+
 export interface MirrorMessage {
   readonly topicId: string;
   readonly sequenceNumber: bigint;
