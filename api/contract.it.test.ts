@@ -59,6 +59,11 @@ describe('the contract', () => {
     expect(served.filter((name) => /[*(]|undefined/.test(name))).toEqual([]);
   });
 
+  it('passes the linter', async () => {
+    const script = fileURLToPath(new URL('./lint-contract.ts', import.meta.url));
+    await expect(promisify(execFile)(process.execPath, [script])).resolves.toMatchObject({ stdout: '' });
+  });
+
   it('gives each operation an id of its own and a problem for every other status', () => {
     const all = operations();
     expect(new Set(all.map(({ operation }) => operation.operationId)).size).toBe(all.length);

@@ -62,7 +62,7 @@ export interface Acceptor {
 
 interface Waiting {
   readonly submission: SubmissionId;
-  /** The request as a JSON object without its closing brace's twin `n`, which is added per group. */
+  /** The request as a JSON object; its place `n` is added per group. */
   readonly json: string;
   readonly proofs: number;
   readonly resolve: (outcome: AcceptOutcome) => void;
@@ -124,7 +124,7 @@ async function sendGroup(intake: Queryable, group: readonly Waiting[]): Promise<
     settle(group, await callAccept(intake, group));
     return;
   } catch (error) {
-    const cause = asStoreError(error);
+    const cause = asConnectionError(error);
     // A lost connection is nobody's fault; whether the group was committed, the clients' idempotency keys tell.
     if (group.length === 1 || (cause instanceof ProoflineError && cause.code === 'STORE_UNAVAILABLE')) {
       for (const one of group) one.reject(cause);
@@ -132,6 +132,15 @@ async function sendGroup(intake: Queryable, group: readonly Waiting[]): Promise<
     }
   }
   for (const one of group) await sendGroup(intake, [one]);
+}
+
+/** What Postgres did not say itself (it would bear an SQLSTATE) is a connection that failed. */
+function asConnectionError(error: unknown): unknown {
+  const { code } = error as { code?: unknown };
+  const isFromPostgres = typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code);
+  return isFromPostgres
+    ? asStoreError(error)
+    : new ProoflineError('STORE_UNAVAILABLE', 'no connection', { cause: error });
 }
 
 async function callAccept(intake: Queryable, group: readonly Waiting[]): Promise<string[]> {

@@ -1,0 +1,139 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { ProofId, SubmissionId } from '../domain/ids.ts';
+import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
+import { type SeededTenant, seedTenant } from '../test/support/seed.ts';
+import { type Acceptor, type AcceptRequest, createAcceptor } from './accept.ts';
+import type { Queryable } from './pool.ts';
+
+let database: TestDatabase;
+let tenant: SeededTenant;
+let acceptor: Acceptor;
+let groups: { requests: number; proofs: number }[] = [];
+const onGroup = (requests: number, proofs: number): void => void groups.push({ requests, proofs });
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  tenant = await seedTenant(database.pool('proofline_worker'));
+});
+afterAll(() => database.drop());
+beforeEach(() => {
+  groups = [];
+  acceptor = createAcceptor({ intake: database.pool('proofline_intake'), onGroup });
+});
+
+function requestOf(proofs = 1, change: Partial<AcceptRequest> = {}): AcceptRequest {
+  return {
+    submission: randomUUID() as string as SubmissionId,
+    tenant: tenant.tenantId,
+    unit: tenant.orgUnitId,
+    key: tenant.apiKeyId,
+    route: 'POST /v1/proofs',
+    bodyHash: '00'.repeat(32),
+    anchorPolicy: 'NONE',
+    anchorWindow: 'express',
+    receivedAt: '2026-01-31T08:00:00.000000Z',
+    proofs: Array.from({ length: proofs }, (_, ordinal) => ({
+      id: randomUUID() as string as ProofId,
+      ordinal,
+      alg: 'sha-256',
+      digest: 'ab'.repeat(32),
+    })),
+    ...change,
+  };
+}
+
+const storedProofs = async ({ submission }: AcceptRequest): Promise<number> =>
+  Number(
+    (
+      await database
+        .pool('proofline_worker')
+        .query('SELECT count(*) AS n FROM proofs WHERE submission_id = $1', [submission])
+    ).rows[0].n,
+  );
+
+describe('requests that arrive while an insert is under way', () => {
+  it('share the next one, up to its bounds', async () => {
+    const bounded = createAcceptor({
+      intake: database.pool('proofline_intake'),
+      maxRequests: 4,
+      maxProofs: 10,
+      onGroup,
+    });
+    const requests = [1, 1, 1, 1, 1, 1, 8, 8, 30, 1].map((proofs) => requestOf(proofs));
+    expect(await Promise.all(requests.map((request) => bounded.accept(request)))).toEqual(Array(10).fill('accepted'));
+    expect(groups).toEqual([
+      { requests: 1, proofs: 1 },
+      { requests: 4, proofs: 4 },
+      { requests: 2, proofs: 9 },
+      { requests: 1, proofs: 8 },
+      { requests: 1, proofs: 30 },
+      { requests: 1, proofs: 1 },
+    ]);
+  });
+
+  it('are repeated one by one when the group fails, so that only the faulty one gets an error', async () => {
+    const bad = requestOf(1, {
+      proofs: [{ id: randomUUID() as string as ProofId, ordinal: 0, alg: 'sha-256', digest: 'no hex' }],
+    });
+    const requests = [requestOf(), requestOf(), bad, requestOf()];
+    const outcomes = await Promise.allSettled(requests.map((request) => acceptor.accept(request)));
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
+    expect(await Promise.all(requests.map(storedProofs))).toEqual([1, 1, 0, 1]);
+  });
+
+  it('of twins one is accepted and the other a duplicate, with one set of proofs', async () => {
+    const twins = [1, 2, 3].map(() => requestOf(2, { idempotencyKey: 'twin' }));
+    const outcomes = await Promise.all([requestOf(), ...twins].map((request) => acceptor.accept(request)));
+    expect(outcomes.filter((outcome) => outcome === 'duplicate')).toHaveLength(2);
+    expect((await Promise.all(twins.map(storedProofs))).sort()).toEqual([0, 0, 2]);
+  });
+
+  it('with a key of another tenant, another unit, or without the scope is refused for itself alone', async () => {
+    const other = await seedTenant(database.pool('proofline_worker'));
+    const reader = await seedTenant(database.pool('proofline_worker'), { scopes: ['proofs:read'] });
+    const outcomes = await Promise.allSettled(
+      [
+        requestOf(1, { key: other.apiKeyId }),
+        requestOf(1, { unit: other.orgUnitId }),
+        requestOf(1, { tenant: reader.tenantId, unit: reader.orgUnitId, key: reader.apiKeyId }),
+        requestOf(),
+      ].map((request) => acceptor.accept(request)),
+    );
+    const codeOf = (outcome: PromiseSettledResult<unknown>): unknown =>
+      outcome.status === 'fulfilled' ? outcome.value : outcome.reason.code;
+    expect(outcomes.map(codeOf)).toEqual(['UNAUTHENTICATED', 'UNAUTHENTICATED', 'UNAUTHENTICATED', 'accepted']);
+  });
+});
+
+describe('a lost connection', () => {
+  it('fails its group as unavailable without repeating it, and the next group goes on', async () => {
+    let calls = 0;
+    const pool = database.pool('proofline_intake');
+    // The first insert is lost on its way back: the server has done it.
+    const lossy = {
+      query: async (...input: unknown[]) => {
+        calls++;
+        const result = await (pool.query as (...args: unknown[]) => Promise<unknown>)(...input);
+        if (calls === 1) throw new Error('Connection terminated unexpectedly');
+        return result;
+      },
+    } as unknown as Queryable;
+    const unlucky = createAcceptor({ intake: lossy });
+    const request = requestOf(1, { idempotencyKey: 'lost' });
+    await expect(unlucky.accept(request)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    expect(calls).toBe(1);
+    // The client repeats under its key and learns that it was accepted.
+    expect(await unlucky.accept(requestOf(1, { idempotencyKey: 'lost' }))).toBe('duplicate');
+    expect(await storedProofs(request)).toBe(1);
+  });
+});
+
+describe('the intake role', () => {
+  it('may execute accept() and touch no table', async () => {
+    for (const table of ['proofs', 'submissions', 'tenants', 'api_keys', 'timeline', 'outbox'])
+      await expect(database.pool('proofline_intake').query(`SELECT FROM ${table}`)).rejects.toMatchObject({
+        code: '42501',
+      });
+  });
+});
