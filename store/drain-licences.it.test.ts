@@ -376,6 +376,12 @@ describe('the evidence of a draft', () => {
     await grant(tenant);
     expect(await drain(tenant, { limit: 2 })).toMatchObject({ drafted: 3, more: false });
   });
+
+  it('does not ask to be called again when nobody it looked at can be settled', async () => {
+    await queue(12, { anchorPolicy: 'REQUIRED' });
+    await grant(tenant);
+    expect(await drain(tenant, { limit: 1 })).toMatchObject({ drafted: 0, waiting: 0, more: false });
+  });
 });
 
 describe('periods', () => {

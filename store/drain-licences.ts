@@ -5,16 +5,15 @@
  * callers of one tenant take turns, so that the counters read under it stay true until commit.
  */
 import type { Clock } from '../domain/clock.ts';
-import type { DigestAlgorithm } from '../domain/digest.ts';
 import { type BatchId, type OrgUnitId, type ProofId, type TenantId, workflowIds } from '../domain/ids.ts';
 import { type PeriodRoom, roomOf, takeUnit } from '../domain/licence/rooms.ts';
-import type { AnchorPolicy, ProofState } from '../domain/states.ts';
-import { type Coverage, draftCertificates, readCoverage } from './draft-certificates.ts';
+import { draftCertificates } from './draft-certificates.ts';
 import { openDuePeriods } from './licence-periods.ts';
 import { lockRooms, lockTenant, writeRooms } from './licence-rooms.ts';
+import { lockReady, type Queued, type Ready } from './lock-queued.ts';
+import { markAwaiting, type WaitingReason } from './mark-awaiting.ts';
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
-import { appendTimeline, describeMembers } from './timeline.ts';
 
 /** Proofs that one transaction serves or marks. */
 export const DRAIN_CHUNK = 2_000;
@@ -44,32 +43,17 @@ export interface DrainResult {
   readonly more: boolean;
 }
 
-interface Queued {
-  readonly proof_id: ProofId;
-  readonly org_unit_id: OrgUnitId;
-}
-
 interface Unit {
   readonly id: OrgUnitId;
   /** Root first, this unit last. */
   readonly path: readonly OrgUnitId[];
 }
 
-/** A proof of the queue whose row is locked and whose evidence is complete. */
-interface Ready {
-  readonly id: ProofId;
-  readonly unit: OrgUnitId;
-  readonly batchId: BatchId;
-  readonly state: ProofState;
-  readonly anchorPolicy: AnchorPolicy;
-  readonly alg: DigestAlgorithm;
-  readonly digest: Uint8Array;
-  readonly coverage: Coverage;
-}
-
 interface Step {
   readonly served: readonly { readonly proof: Ready; readonly period: PeriodRoom }[];
   readonly told: number;
+  /** Looked at and done with: served, told, or gone from the queue. */
+  readonly settled: number;
   /** In the queue though the evidence is not complete by our clock: left alone, their batch asks again. */
   readonly unready: readonly ProofId[];
   readonly more: boolean;
@@ -85,16 +69,19 @@ export async function drainLicences(db: Db, tenant: TenantId, options: DrainOpti
   const batches = new Set<BatchId>();
   let drafted = 0;
   let waiting = 0;
+  let settled = 0;
   for (let i = 0; i < MAX_TRANSACTIONS; i++) {
     const step = await inTransaction(db, (tx) => drainOnce(tx, tenant, options, unready));
     for (const { proof } of step.served) batches.add(proof.batchId);
     drafted += step.served.length;
     waiting += step.told;
+    settled += step.settled;
     unready.push(...step.unready);
     options.onStep?.();
     if (!step.more) return { drafted, waiting, batchesServed: [...batches], more: false };
   }
-  return { drafted, waiting, batchesServed: [...batches], more: true };
+  // A call that settled nobody would not do so the next time either.
+  return { drafted, waiting, batchesServed: [...batches], more: settled > 0 };
 }
 
 /** Serves who has room; where nobody has, tells those who wait for the first time. */
@@ -103,7 +90,7 @@ async function drainOnce(tx: Tx, tenant: TenantId, options: DrainOptions, skip: 
   await lockTenant(tx, tenant);
   const now = options.clock.nowMicros();
   const units = await readQueuedUnits(tx, tenant);
-  if (units.size === 0) return { served: [], told: 0, unready: [], more: false };
+  if (units.size === 0) return { served: [], told: 0, settled: 0, unready: [], more: false };
   await openDuePeriods(tx, tenant, now);
   const periods = await lockRooms(tx, tenant, now);
   const roomy = [...units.values()].filter((unit) => roomOf(periods, unit.path) > 0);
@@ -123,7 +110,8 @@ async function drainOnce(tx: Tx, tenant: TenantId, options: DrainOptions, skip: 
   // A short read that served everybody has seen the whole queue, unless a unit had no room, or no more than was read.
   const allHaveRoom = [...units.values()].every((unit) => roomOf(periods, unit.path) > 0);
   const more = candidates.length === limit || served.length < candidates.length || !allHaveRoom;
-  return { served, told: passed.filter((p) => p.state !== 'AWAITING_LICENSE').length, unready, more };
+  const told = passed.filter((p) => p.state !== 'AWAITING_LICENSE').length;
+  return { served, told, settled: candidates.length - unready.length, unready, more };
 }
 
 async function tellWaiters(
@@ -144,11 +132,11 @@ async function tellWaiters(
      ORDER BY q.received_at, q.proof_id LIMIT $4`,
     [tenant, full, skip, limit],
   );
-  if (rows.length === 0) return { served: [], told: 0, unready: [], more: false };
+  if (rows.length === 0) return { served: [], told: 0, settled: 0, unready: [], more: false };
   const { ready, unready } = await lockReady(tx, rows, options.origin, now);
   await markAwaiting(tx, tenant, ready, reasonFor(periods), now);
   const told = ready.filter((p) => p.state !== 'AWAITING_LICENSE').length;
-  return { served: [], told, unready, more: rows.length === limit };
+  return { served: [], told, settled: rows.length - unready.length, unready, more: rows.length === limit };
 }
 
 /** The units that have proofs in the queue: one index probe a unit, not a scan of the queue. */
@@ -184,68 +172,6 @@ async function readQueue(
     [tenant, units.map((u) => u.id), units.map((u) => Math.min(limit, roomOf(periods, u.path))), skip, limit],
   );
   return rows;
-}
-
-/**
- * Locks the proofs, which decides every race with a cancellation, a refusal or a failure, and keeps the order given.
- * Those that are past being certified leave the queue without a unit.
- */
-async function lockReady(
-  tx: Tx,
-  queued: readonly Queued[],
-  origin: string,
-  now: string,
-): Promise<{ ready: readonly Ready[]; unready: readonly ProofId[] }> {
-  const ids = queued.map((row) => row.proof_id);
-  const { rows: proofs } = await tx.query<{
-    id: ProofId;
-    state: ProofState;
-    anchor_policy: AnchorPolicy;
-    is_due: boolean;
-    digest_alg: DigestAlgorithm;
-    digest: Uint8Array;
-  }>(
-    `SELECT id, state, anchor_policy, coalesce(anchor_deadline <= $2, false) AS is_due, digest_alg, digest
-     FROM proofs WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`,
-    [ids, now],
-  );
-  const { rows: batches } = await tx.query<{ proof_id: ProofId; batch_id: BatchId }>(
-    'SELECT proof_id, batch_id FROM licence_queue WHERE proof_id = ANY ($1::uuid[])',
-    [ids],
-  );
-  const byId = new Map(proofs.map((proof) => [proof.id, proof]));
-  const batchOf = new Map(batches.map((row) => [row.proof_id, row.batch_id]));
-  const coverageOf = await readCoverage(tx, origin, ids);
-  const ready: Ready[] = [];
-  const unready: ProofId[] = [];
-  const gone: ProofId[] = [];
-  for (const { proof_id: id, org_unit_id: unit } of queued) {
-    const proof = byId.get(id);
-    const batchId = batchOf.get(id);
-    const coverage = coverageOf.get(id);
-    if (batchId === undefined) continue;
-    if (proof === undefined || !MAY_BE_SERVED.has(proof.state)) gone.push(id);
-    else if (coverage === undefined || !isComplete(proof, coverage)) unready.push(id);
-    else {
-      const { state, anchor_policy: anchorPolicy, digest_alg: alg, digest } = proof;
-      ready.push({ id, unit, batchId, state, anchorPolicy, alg, digest, coverage });
-    }
-  }
-  if (gone.length > 0) await tx.query('DELETE FROM licence_queue WHERE proof_id = ANY ($1::uuid[])', [gone]);
-  return { ready, unready };
-}
-
-const MAY_BE_SERVED: ReadonlySet<ProofState> = new Set(['TIMESTAMPED', 'ANCHORED', 'AWAITING_LICENSE']);
-
-/** REQUIRED is never certified without an anchor, PREFERRED not before its deadline, ANCHORED only as what it says. */
-function isComplete(
-  proof: { readonly state: ProofState; readonly anchor_policy: AnchorPolicy; readonly is_due: boolean },
-  coverage: Coverage,
-): boolean {
-  if (coverage.anchor !== undefined) return true;
-  if (proof.state === 'ANCHORED' || proof.anchor_policy === 'REQUIRED') return false;
-  // Whoever waits for a licence was complete when it began to, whatever another machine's clock says of the deadline.
-  return proof.anchor_policy === 'NONE' || proof.is_due || proof.state === 'AWAITING_LICENSE';
 }
 
 async function consume(
@@ -294,45 +220,6 @@ async function consume(
   );
 }
 
-function reasonFor(periods: readonly PeriodRoom[]): 'no-licence' | 'quota-exhausted' {
+function reasonFor(periods: readonly PeriodRoom[]): WaitingReason {
   return periods.length === 0 ? 'no-licence' : 'quota-exhausted';
-}
-
-/** Moves proofs to AWAITING_LICENSE, those that are there already staying as they are. Locks: proofs by id are held. */
-async function markAwaiting(
-  tx: Tx,
-  tenant: TenantId,
-  proofs: readonly Ready[],
-  reason: string,
-  at: string,
-): Promise<void> {
-  if (proofs.length === 0) return;
-  await tx.query('UPDATE licence_queue SET awaiting = true WHERE proof_id = ANY ($1::uuid[]) AND NOT awaiting', [
-    proofs.map((p) => p.id),
-  ]);
-  const moved = proofs.filter((p) => p.state !== 'AWAITING_LICENSE');
-  if (moved.length === 0) return;
-  await tx.query("UPDATE proofs SET state = 'AWAITING_LICENSE' WHERE id = ANY ($1::uuid[])", [moved.map((p) => p.id)]);
-  const movedIds = new Set(moved.map((p) => p.id));
-  const { rows: members } = await tx.query<{ batch_id: BatchId; proof_id: ProofId }>(
-    'SELECT batch_id, proof_id FROM seals WHERE batch_id = ANY ($1::uuid[]) AND tenant_id = $2',
-    [[...new Set(moved.map((p) => p.batchId))], tenant],
-  );
-  await appendTimeline(
-    tx,
-    [...Map.groupBy(moved, (p) => p.batchId)].map(([batchId, group]) => {
-      const stayed = members.filter((m) => m.batch_id === batchId && !movedIds.has(m.proof_id)).map((m) => m.proof_id);
-      return {
-        tenantId: tenant,
-        scope: { batchId },
-        state: 'AWAITING_LICENSE' as const,
-        at,
-        detail: { reason },
-        ...describeMembers(
-          group.map((p) => p.id),
-          stayed,
-        ),
-      };
-    }),
-  );
 }

@@ -69,18 +69,23 @@ function checkDates(grant: BaseGrant, nowMs: number): void {
   const notAfter = grant.notAfter === undefined ? undefined : instantMs(grant.notAfter);
   const { startsAtMs } = periodOf(grant.term, 0);
   const endsAtMs = endOfTerm(grant.term);
-  const fault =
-    notAfter !== undefined && notAfter <= notBefore
-      ? `notAfter ${grant.notAfter} is not after notBefore ${grant.notBefore}`
-      : notAfter !== undefined && notAfter <= nowMs
-        ? `the grant ended at ${grant.notAfter}`
-        : endsAtMs !== undefined && endsAtMs <= nowMs
-          ? `its term ended at ${new Date(endsAtMs).toISOString()}`
-          : endsAtMs !== undefined && endsAtMs <= notBefore
-            ? `its term ends at ${new Date(endsAtMs).toISOString()}, before notBefore ${grant.notBefore}`
-            : notAfter !== undefined && startsAtMs >= notAfter
-              ? `its term begins at ${new Date(startsAtMs).toISOString()}, after notAfter ${grant.notAfter}`
-              : undefined;
+  const faults: readonly (readonly [boolean, string])[] = [
+    [
+      notAfter !== undefined && notAfter <= notBefore,
+      `notAfter ${grant.notAfter} is not after notBefore ${grant.notBefore}`,
+    ],
+    [notAfter !== undefined && notAfter <= nowMs, `the grant ended at ${grant.notAfter}`],
+    [endsAtMs !== undefined && endsAtMs <= nowMs, `its term ended at ${written(endsAtMs)}`],
+    [
+      endsAtMs !== undefined && endsAtMs <= notBefore,
+      `its term ends at ${written(endsAtMs)}, before notBefore ${grant.notBefore}`,
+    ],
+    [
+      notAfter !== undefined && startsAtMs >= notAfter,
+      `its term begins at ${written(startsAtMs)}, after notAfter ${grant.notAfter}`,
+    ],
+  ];
+  const fault = faults.find(([isFault]) => isFault)?.[1];
   if (fault !== undefined) throw new ProoflineError('GRANT_DATES_INVALID', fault);
 }
 
@@ -89,6 +94,10 @@ function checkQuota({ quota, term }: BaseGrant): void {
     throw new ProoflineError('GRANT_QUOTA_INVALID', `the quota is ${quota}, expected 1 to ${MAX_QUOTA}`);
   if ('rollover' in term && term.rollover > quota)
     throw new ProoflineError('GRANT_QUOTA_INVALID', `the rollover ${term.rollover} exceeds the quota ${quota}`);
+}
+
+function written(ms: number | undefined): string {
+  return ms === undefined ? 'never' : new Date(ms).toISOString();
 }
 
 /** The parser has checked the form. */
