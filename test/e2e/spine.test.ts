@@ -1,0 +1,223 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { GRANT_TYPE } from '../../domain/licence/grant.ts';
+import { instanceFingerprint, issueGrant, parseIssuerKey } from '../../domain/licence/issuers.ts';
+import { localKeyPaths } from '../../local/keys/ensure-local-keys.ts';
+import { type Stack, startStack } from '../../local/stack/start-stack.ts';
+import { createPool, type Db } from '../../store/pool.ts';
+import { openMirror } from '../../verifier/http-mirror.ts';
+import { verifyBundle } from '../../verifier/verify.ts';
+import { type SeededTenant, seedTenant } from '../support/seed.ts';
+import { createTestClient, newProof, ok, type ProofView, type TestClient } from './client.ts';
+
+let dataDir: string;
+let stack: Stack;
+let client: TestClient;
+let owner: Db;
+
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'proofline-e2e-'));
+  stack = await startStack({
+    dataDir,
+    ports: 'any',
+    logLevel: 'warn',
+    consensusDelayMs: 30,
+    settings: { workers: { PROOFLINE_ANCHOR_WINDOW_EXPRESS_MS: '200', PROOFLINE_TIMESTAMP_WINDOW_MS: '100' } },
+  });
+  client = createTestClient(stack);
+  owner = createPool({ url: stack.info.postgresUrl, max: 2, applicationName: 'e2e', onError: () => undefined });
+  await owner.query('UPDATE tenants SET may_weaken_anchor_policy = true');
+}, 120_000);
+
+afterAll(async () => {
+  await owner?.end();
+  await stack?.stop();
+  await rm(dataDir, { recursive: true, force: true });
+}, 60_000);
+
+const part = (name: string) => {
+  const found = stack.parts.get(name);
+  if (found === undefined) throw new Error(`no part ${name} among ${[...stack.parts.keys()].join(', ')}`);
+  return found;
+};
+
+/** Imports a perpetual grant for a tenant over the API, as its operator would. */
+async function importGrant(tenant: SeededTenant, quota: number): Promise<Response> {
+  const issuer = parseIssuerKey(await readFile(localKeyPaths(join(dataDir, 'keys')).licenseIssuer.keyFile, 'utf8'));
+  const text = await issueGrant(
+    {
+      type: GRANT_TYPE,
+      kind: 'BASE',
+      grantId: `grant-${tenant.tenantId}`,
+      seq: 1,
+      tenant: tenant.tenantId,
+      instanceFingerprint: instanceFingerprint((await client.trust()).instance),
+      term: { type: 'PERPETUAL', anchorDate: '2026-01-01', timeZone: 'UTC' },
+      quota,
+      allocations: [],
+      entitlements: [],
+      notBefore: '2026-01-01T00:00:00Z',
+    },
+    issuer,
+  );
+  return client.request('POST', '/v1/admin/licenses', { text, type: 'application/jose', key: stack.info.operatorKey });
+}
+
+describe('one proof', () => {
+  it('goes through every stage and verifies offline against the pinned trust file', async () => {
+    const proof = await client.submitOne();
+    await client.untilState(proof.id, ['CERTIFIED']);
+    const states = (await client.timeline(proof.id)).map((step) => step.state);
+    expect(states).toEqual(['RECEIVED', 'SEALED', 'TIMESTAMPED', 'ANCHORED', 'CERTIFIED']);
+    const { text } = await client.bundle(proof.id);
+    expect(text.length).toBeLessThanOrEqual(10_240);
+    const result = await verifyBundle(text, {
+      trust: await client.trust(),
+      digest: proof.digest,
+      nowMs: Date.now(),
+    });
+    expect(result.claims).toMatchObject({
+      seal: { verdict: 'valid' },
+      timestamp: { verdict: 'valid' },
+      certificate: { verdict: 'valid' },
+      anchor: { verdict: 'unverified', reason: 'ledger-not-consulted' },
+    });
+    expect(result.overall).toBe('valid');
+  });
+
+  it("has its anchor confirmed live by a mirror of the reader's choice", async () => {
+    const proof = await client.submitOne({ anchorPolicy: 'REQUIRED' });
+    await client.untilState(proof.id, ['CERTIFIED']);
+    const { text } = await client.bundle(proof.id);
+    const mirrors = [openMirror(stack.info.hederaMirrorUrl)];
+    const result = await verifyBundle(text, { trust: await client.trust(), mirrors, nowMs: Date.now() });
+    expect(result.claims.anchor).toMatchObject({ verdict: 'valid' });
+  });
+
+  it('is certified without an anchor where the policy asks for none, and gains it later all the same', async () => {
+    const proof = await client.submitOne({ anchorPolicy: 'NONE' });
+    await client.untilState(proof.id, ['CERTIFIED_NO_ANCHOR']);
+    const certificate = (await client.bundle(proof.id)).parsed.certificate;
+    const other = await client.submitOne({ anchorPolicy: 'REQUIRED' });
+    await client.untilState(other.id, ['CERTIFIED']);
+    const { parsed } = await client.bundle(proof.id);
+    expect(parsed.anchors).toHaveLength(1);
+    expect(parsed.certificate).toBe(certificate);
+    expect((await client.untilState(proof.id, ['CERTIFIED_NO_ANCHOR'])).state).toBe('CERTIFIED_NO_ANCHOR');
+    expect((await client.timeline(proof.id)).at(-1)).toMatchObject({ state: 'ANCHORED', changesState: false });
+  });
+});
+
+describe('a bulk', () => {
+  it('of 2,500 records is certified, each under its own leaf and certificate, with as few tokens and anchors as windows', async () => {
+    const submission = await client.submitMany(2_500);
+    expect((await client.untilFinal(submission.id)).states).toEqual({ CERTIFIED: 2_500 });
+    const { rows } = await owner.query(
+      `SELECT count(*)::int AS proofs, count(DISTINCT l.index)::int AS leaves, count(DISTINCT c.number)::int AS certificates, count(DISTINCT k.proof_id)::int AS units
+       FROM proofs p JOIN leaves l ON l.proof_id = p.id JOIN certificates c ON c.proof_id = p.id AND c.jws IS NOT NULL JOIN licence_consumptions k ON k.proof_id = p.id WHERE p.submission_id = $1`,
+      [submission.id],
+    );
+    expect(rows[0]).toEqual({ proofs: 2_500, leaves: 2_500, certificates: 2_500, units: 2_500 });
+    const { rows: outside } = await owner.query(
+      'SELECT (SELECT count(*)::int FROM timestamps) AS tokens, (SELECT count(*)::int FROM anchors) AS anchors',
+    );
+    expect(outside[0].tokens + outside[0].anchors).toBeLessThan(200);
+  });
+});
+
+describe('outages', () => {
+  it('are no reason to refuse: with signer, authority, ledger and Temporal stopped the API accepts, and all is certified once they are back', async () => {
+    const names = ['signer', 'tsa', 'hedera', 'temporal'];
+    await Promise.all(names.map((name) => part(name).stop()));
+    const submission = await client.submitMany(50);
+    const proof = await client.submitOne();
+    expect(proof.state).toBe('RECEIVED');
+    await part('signer').start();
+    await Promise.all(names.slice(1).map((name) => part(name).start()));
+    expect((await client.untilFinal(submission.id, 90_000)).states).toEqual({ CERTIFIED: 50 });
+    await client.untilState(proof.id, ['CERTIFIED']);
+  }, 150_000);
+
+  it('of the ledger do not hold a PREFERRED proof beyond its deadline, and its bundle is upgraded later', async () => {
+    const tenant = await seedTenant(owner, { anchorDeadlineMs: 1_500 });
+    const key = tenant.apiKey;
+    expect((await importGrant(tenant, 10)).status).toBe(200);
+    await part('hedera').stop();
+    let proof: ProofView;
+    try {
+      proof = await client.submitOne({ key });
+      await client.untilState(proof.id, ['CERTIFIED_NO_ANCHOR'], { key });
+      expect((await client.bundle(proof.id, key)).parsed.anchors).toEqual([]);
+    } finally {
+      await part('hedera').start();
+    }
+    const later = await client.submitOne({ anchorPolicy: 'REQUIRED' });
+    await client.untilState(later.id, ['CERTIFIED'], { withinMs: 60_000 });
+    const { text, parsed } = await client.bundle(proof.id, key);
+    expect(parsed.anchors).toHaveLength(1);
+    expect((await verifyBundle(text, { trust: await client.trust(), nowMs: Date.now() })).overall).toBe('valid');
+  }, 150_000);
+});
+
+describe('licences', () => {
+  it('make proofs wait for a grant, visibly, and certify them oldest first when it is imported', async () => {
+    const tenant = await seedTenant(owner, { anchorPolicy: 'NONE', scopes: ['proofs:write', 'proofs:read'] });
+    const [first, second] = [
+      await client.submitOne({ key: tenant.apiKey }),
+      await client.submitOne({ key: tenant.apiKey }),
+    ];
+    for (const proof of [first, second])
+      await client.untilState(proof.id, ['AWAITING_LICENSE'], { key: tenant.apiKey });
+    expect((await importGrant(tenant, 1)).status).toBe(200);
+    await client.untilState(first.id, ['CERTIFIED_NO_ANCHOR'], { key: tenant.apiKey });
+    expect((await client.untilState(second.id, ['AWAITING_LICENSE'], { key: tenant.apiKey })).state).toBe(
+      'AWAITING_LICENSE',
+    );
+  }, 60_000);
+});
+
+describe('the supervisor', () => {
+  it.each(['api', 'relay', 'workers', 'signer', 'tsa', 'hedera', 'temporal', 'postgres'])(
+    'has %s back within five seconds after it was killed, and work goes on',
+    async (name) => {
+      const pid = part(name).pid();
+      if (pid === undefined) throw new Error(`${name} is down`);
+      process.kill(-pid, 'SIGKILL');
+      const deadline = Date.now() + 5_000;
+      while (part(name).pid() === pid || part(name).pid() === undefined) {
+        expect(Date.now()).toBeLessThan(deadline);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      const body = { proofs: [newProof()], anchorPolicy: 'REQUIRED' };
+      const key = crypto.randomUUID();
+      // Clients repeat what got no answer, under the same idempotency key.
+      const submission = await repeat(() =>
+        ok<{ id: string }>(
+          client.request('POST', '/v1/submissions', { body, headers: { 'idempotency-key': key } }).then(acceptReplay),
+          202,
+        ),
+      );
+      expect((await repeat(() => client.untilFinal(submission.id))).states).toEqual({ CERTIFIED: 1 });
+    },
+    120_000,
+  );
+});
+
+/** 200 of a replay is as good as 202. */
+function acceptReplay(response: Response): Response {
+  return response.status === 200 ? new Response(response.body, { status: 202, headers: response.headers }) : response;
+}
+
+async function repeat<T>(work: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
