@@ -14,7 +14,7 @@ const folder = argv[2] ?? fileURLToPath(new URL('./generated', import.meta.url))
 
 registerHooks({
   resolve(specifier, context, nextResolve) {
-    const isOurs = specifier === 'typescript' || specifier === 'openapi-typescript';
+    const isOurs = ['typescript', 'openapi-typescript', '@hey-api/openapi-ts'].includes(specifier);
     return nextResolve(specifier, isOurs ? { ...context, parentURL: workspace } : context);
   },
 });
@@ -32,7 +32,10 @@ async function writeTypes(file: string): Promise<void> {
 }
 
 async function writeClient(path: string): Promise<void> {
-  const { createClient } = await import('@hey-api/openapi-ts');
+  const generator: typeof import('./generator/node_modules/@hey-api/openapi-ts/dist/index.d.mts') = await import(
+    '@hey-api/openapi-ts' as string
+  );
+  const { createClient } = generator;
   await createClient({
     input: fileURLToPath(contract),
     output: { path, module: { extension: '.ts' } },

@@ -23,7 +23,6 @@ const CHECKS: Readonly<Record<string, () => Promise<Counts>>> = {
   lint: () => runCheck('npx', ['--no-install', 'biome', 'ci', '.']),
   arrows: () => runCheck(process.execPath, [...NODE, 'test/arrows.ts']),
   types: () => runCheck('npx', ['--no-install', 'tsc', '--noEmit']),
-  generated: () => runCheck(process.execPath, [...NODE, 'api/generate.ts', '--check']),
   unit: () => runJest('unit', []),
   integration: () => runJest('integration', []),
   // One whole system at a time: two of them on two cores would only wait for each other.
