@@ -59,13 +59,24 @@ export interface HederaLedgerOptions {
 export function createHederaLedger(options: HederaLedgerOptions): AnchorLedger {
   const { clock, random } = options;
   const config = { ...LEDGER_DEFAULTS, ...options.config };
-  const client = createClient(config, options.backoff ?? { minMs: 250, maxMs: 2_000 });
+  const backoff = options.backoff ?? { minMs: 250, maxMs: 2_000 };
+  let client = createClient(config, backoff);
   const transport = createMirrorTransport(config.mirrorTimeoutMs);
   const mirrors = config.mirrors.map(transport.mirror);
 
   return {
     prepare: (message) => prepare(client, config, options, message),
-    submit: (prepared) => submit(client, prepared, clock),
+    async submit(prepared) {
+      const used = client;
+      const outcome = await submit(used, prepared, clock);
+      // All nodes failed. gRPC would now wait up to two minutes before it connects again; a new client does at once.
+      // What others have under way on this one ends with an unknown outcome too, and is sent again.
+      if (outcome.status === OUTCOME_UNKNOWN && client === used) {
+        client = createClient(config, backoff);
+        used.close();
+      }
+      return outcome;
+    },
     receipt: (prepared, round) => askNode(client, prepared, round),
     lookUp: (prepared) => lookUp(mirrors, config.mirrorQuorum, prepared),
     confirm: (prepared, receipt) => confirm(mirrors, config.mirrorQuorum, prepared, receipt),

@@ -77,7 +77,7 @@ const openLedger = (): AnchorLedger =>
 
 async function anchor(ledger: AnchorLedger, size: bigint): Promise<string> {
   const prepared = await ledger.prepare(buildAnchorMessage({ origin: 'test/log', size, root: new Uint8Array(32) }));
-  expect(await ledger.submit(prepared)).toEqual({ kind: 'sent', status: 'OK' });
+  expect((await ledger.submit(prepared)).kind).toBe('sent');
   let receipt: Receipt | undefined;
   for (let round = 0; receipt === undefined; round++) {
     const outcome = await ledger.receipt(prepared, round);
