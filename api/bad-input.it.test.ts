@@ -192,6 +192,12 @@ describe('a submission', () => {
     await expectProblem(() => sendLines('{}\n{}', '?partial=true'), 422, 'ITEMS_REFUSED');
   });
 
+  it('keeps a refusal whose text would be cut within a character', async () => {
+    const cut = JSON.stringify({ digest: { alg: `${'a'.repeat(38)}😀`, value: '' } });
+    const { status, body } = await sendLines(`${cut}\n${JSON.stringify(item(1))}`, '?partial=true');
+    expect({ status, code: body.items[0].error.code }).toEqual({ status: 202, code: 'DIGEST_ALGORITHM_UNKNOWN' });
+  });
+
   it('names at most a hundred refused items and the number of all', async () => {
     const { body } = await expectProblem(() => sendLines('{}\n'.repeat(10_000)), 422, 'ITEMS_REFUSED');
     expect({ named: body.items.length, refused: body.refused }).toEqual({ named: 100, refused: 10_000 });

@@ -4,7 +4,7 @@ import { ProoflineError } from '../domain/errors.ts';
 import { isUuid, type ProofId } from '../domain/ids.ts';
 import type { ListPosition } from '../store/proofs.read.ts';
 
-const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
+const INSTANT = /^2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 
 export function formatCursor({ receivedAt, id }: ListPosition): string {
   return toBase64Url(utf8.encode(`1 ${receivedAt} ${id}`));
@@ -13,15 +13,15 @@ export function formatCursor({ receivedAt, id }: ListPosition): string {
 /** Throws CURSOR_MALFORMED for anything that formatCursor did not write. */
 export function parseCursor(text: string): ListPosition {
   const [version, receivedAt = '', id, ...rest] = decode(text).split(' ');
-  if (
-    version !== '1' ||
-    rest.length > 0 ||
-    !INSTANT.test(receivedAt) ||
-    Number.isNaN(Date.parse(receivedAt)) ||
-    !isUuid(id)
-  )
+  if (version !== '1' || rest.length > 0 || !INSTANT.test(receivedAt) || !isOnCalendar(receivedAt) || !isUuid(id))
     throw new ProoflineError('CURSOR_MALFORMED');
   return { receivedAt, id: id as string as ProofId };
+}
+
+/** Date.parse takes the 30th of February; the store does not. */
+function isOnCalendar(instant: string): boolean {
+  const ms = Date.parse(instant);
+  return !Number.isNaN(ms) && new Date(ms).toISOString().slice(0, 19) === instant.slice(0, 19);
 }
 
 function decode(text: string): string {

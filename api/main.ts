@@ -56,6 +56,7 @@ const app = await createApp({
 });
 
 let isServing = false;
+let isStopping = false;
 const isStoreUp = (): Promise<boolean> =>
   db.query('SELECT 1').then(
     () => true,
@@ -69,11 +70,12 @@ const health = createHealthServer({
 
 const metricsPort = await listenOn(health, config.host, config.metricsPort);
 const port = await listenOn(server, config.host, config.port);
-isServing = true;
+isServing = !isStopping;
 log.info({ port, metricsPort }, 'serving');
 
 const stop = async (signal: string): Promise<void> => {
-  if (!isServing) return;
+  if (isStopping) return;
+  isStopping = true;
   isServing = false;
   log.info({ signal }, 'draining');
   waiters.stop();

@@ -221,6 +221,8 @@ describe('listing proofs', () => {
       'x',
       'bm9uc2Vuc2U',
       Buffer.from('1 2026-13-01T00:00:00.000000Z 00000000-0000-4000-8000-000000000000').toString('base64url'),
+      Buffer.from('1 2026-02-30T00:00:00.000000Z 00000000-0000-4000-8000-000000000000').toString('base64url'),
+      Buffer.from('1 0000-01-01T00:00:00.000000Z 00000000-0000-4000-8000-000000000000').toString('base64url'),
       '%00',
     ];
     for (const cursor of cursors) {
@@ -236,6 +238,7 @@ describe('listing proofs', () => {
       'state=DONE',
       'digest=zz',
       'colour=red',
+      'reference=%00',
       'state=SEALED&state=RECEIVED',
     ]) {
       const { status, body } = await call('GET', `/v1/proofs?${query}`);

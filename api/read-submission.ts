@@ -167,7 +167,7 @@ class Collector {
   #refuse(error: unknown, text: string): void {
     if (!(error instanceof ProoflineError) || error.code === 'TOO_MANY_ITEMS') throw error;
     this.hashItem(text);
-    this.#refused.push({ index: this.#count - 1, code: error.code, detail: error.detail });
+    this.#refused.push({ index: this.#count - 1, code: error.code, detail: error.detail.toWellFormed() });
   }
 
   finish(items: readonly SubmittedItem[] = this.#items): Submitted {
