@@ -45,7 +45,7 @@ function faultsOf(environment: Record<string, string>): readonly string[] {
   try {
     parseSettings(SCHEMA, environment);
   } catch (error) {
-    if (error instanceof ProoflineError) return error.extra['faults'] as readonly string[];
+    if (error instanceof ProoflineError) return error.extra.faults as readonly string[];
     throw error;
   }
   return [];

@@ -48,7 +48,7 @@ export function advanceEvidence(db: Db, input: { readonly origin: string; readon
     if (timestampCursor > progress.timestamp_cursor)
       await applyTimestamp(tx, progress.timestamp_cursor, timestampCursor, input.now);
     // Evidence is applied in order: an anchor that came first waits for the timestamp.
-    const anchorEnd = progress.anchored_size < timestampCursor ? progress.anchored_size : timestampCursor;
+    const anchorEnd = smaller(progress.anchored_size, timestampCursor);
     const anchorCursor = chunkEnd(progress.anchor_cursor, anchorEnd);
     if (anchorCursor > progress.anchor_cursor) await applyAnchor(tx, progress.anchor_cursor, anchorCursor, input.now);
     if (timestampCursor === progress.timestamp_cursor && anchorCursor === progress.anchor_cursor) return false;
@@ -59,16 +59,18 @@ export function advanceEvidence(db: Db, input: { readonly origin: string; readon
     await wakeComplete(tx, timestampCursor, anchorCursor, input.now);
     return (
       timestampCursor < progress.timestamped_size ||
-      anchorCursor <
-        (progress.anchored_size < progress.timestamped_size ? progress.anchored_size : progress.timestamped_size)
+      anchorCursor < smaller(progress.anchored_size, progress.timestamped_size)
     );
   });
 }
 
 function chunkEnd(cursor: bigint, end: bigint): bigint {
-  if (end <= cursor) return cursor;
-  const next = cursor + BigInt(EVIDENCE_CHUNK);
-  return next < end ? next : end;
+  return end <= cursor ? cursor : smaller(cursor + BigInt(EVIDENCE_CHUNK), end);
+}
+
+function smaller(a: bigint, b: bigint): bigint {
+  if (a < b) return a;
+  return b;
 }
 
 async function move(tx: Tx, from: bigint, to: bigint, before: string, after: string): Promise<readonly Moved[]> {

@@ -114,7 +114,7 @@ export function createSealing(deps: SealingDeps) {
 
   /** Named by index, or found by halving the chunk until one value stands alone. */
   async function failRefused(batch: BatchId, chunk: readonly Unsealed[], error: ProoflineError): Promise<number> {
-    const index = error.extra['index'];
+    const index = error.extra.index;
     if (typeof index === 'number' && chunk[index] !== undefined) return fail(batch, chunk[index], error);
     if (chunk.length === 1) return fail(batch, chunk[0] as Unsealed, error);
     const half = chunk.slice(0, Math.ceil(chunk.length / 2));

@@ -11,7 +11,7 @@ const FOLDER = new URL('../replay/histories/', import.meta.url);
  * the workflow against it. Never edit one by hand: without the SDK's flags in it a replay misses renames.
  */
 export async function keepHistory(type: string, path: string, history: History): Promise<void> {
-  if (process.env['RECORD_HISTORIES'] !== '1') return;
+  if (process.env.RECORD_HISTORIES !== '1') return;
   const folder = new URL(`${type}/`, FOLDER);
   await mkdir(folder, { recursive: true });
   await writeFile(new URL(`${path}.json`, folder), `${historyToJSON(history)}\n`);

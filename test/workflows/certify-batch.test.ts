@@ -98,7 +98,7 @@ describe('certifyBatch', () => {
       await untilEvents(handle, 'upsertWorkflowSearchAttributesEventAttributes', 2);
       await untilWaiting(handle, 2);
       const description = await handle.describe();
-      expect(description.searchAttributes['WaitReason']).toEqual(['LICENSE']);
+      expect(description.searchAttributes.WaitReason).toEqual(['LICENSE']);
       await handle.signal(licencesGranted);
       await handle.result();
       expect(calls).toEqual(['sealBatch', 'certifyProofs', 'certifyProofs']);
