@@ -32,10 +32,7 @@ async function writeTypes(file: string): Promise<void> {
 }
 
 async function writeClient(path: string): Promise<void> {
-  const generator: typeof import('./generator/node_modules/@hey-api/openapi-ts/dist/index.d.mts') = await import(
-    '@hey-api/openapi-ts' as string
-  );
-  const { createClient } = generator;
+  const { createClient } = await import('@hey-api/openapi-ts');
   await createClient({
     input: fileURLToPath(contract),
     output: { path, module: { extension: '.ts' } },

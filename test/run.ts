@@ -22,6 +22,7 @@ const NODE = ['--disable-warning=ExperimentalWarning'];
 const CHECKS: Readonly<Record<string, () => Promise<Counts>>> = {
   lint: () => runCheck('npx', ['--no-install', 'biome', 'ci', '.']),
   arrows: () => runCheck(process.execPath, [...NODE, 'test/arrows.ts']),
+  lock: () => runCheck(process.execPath, [...NODE, 'test/lock.ts']),
   types: () => runCheck('npx', ['--no-install', 'tsc', '--noEmit']),
   unit: () => runJest('unit', []),
   integration: () => runJest('integration', []),
