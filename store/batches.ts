@@ -138,10 +138,10 @@ export async function armBatch(tx: Tx, batch: BatchId, origin: string, now: stri
 
 /** The batch has all the seals it will get. Frees its place among the unsealed and tells the relay. Key (batch). */
 export async function markSealed(tx: Tx, batch: BatchId, now: string): Promise<void> {
-  await tx.query(
-    "UPDATE batches SET state = 'SEALED', sealed_at = $2, wait_reason = NULL WHERE id = $1 AND state = 'FORMED'",
-    [batch, now],
-  );
+  await tx.query("UPDATE batches SET state = 'SEALED', sealed_at = $2 WHERE id = $1 AND state = 'FORMED'", [
+    batch,
+    now,
+  ]);
   await tx.query("SELECT pg_notify('proofline_intake', '')");
 }
 
@@ -164,10 +164,10 @@ export async function closeIfDone(tx: Tx, batch: BatchId, now: string): Promise<
   );
   const left = { awaitingEvidence: rows[0].evidence, awaitingLicence: rows[0].licence, unsigned: rows[0].unsigned };
   if (left.awaitingEvidence + left.awaitingLicence + left.unsigned === 0) {
-    await tx.query(
-      "UPDATE batches SET state = 'CLOSED', closed_at = $2, wait_reason = NULL WHERE id = $1 AND state = 'SEALED'",
-      [batch, now],
-    );
+    await tx.query("UPDATE batches SET state = 'CLOSED', closed_at = $2 WHERE id = $1 AND state = 'SEALED'", [
+      batch,
+      now,
+    ]);
   }
   return left;
 }
@@ -210,12 +210,4 @@ export function restartBatch(db: Db, batch: BatchStart, now: string): Promise<'r
     );
     return 'restarted';
   });
-}
-
-/** What the batch waits for, in one word of the WaitReason attribute; null when it moves. Shown to operators. */
-export async function setWaitReason(db: Db, batch: BatchId, reason: string | null): Promise<void> {
-  await db.query('UPDATE batches SET wait_reason = $2 WHERE id = $1 AND wait_reason IS DISTINCT FROM $2', [
-    batch,
-    reason,
-  ]);
 }

@@ -70,7 +70,6 @@ CREATE TABLE batches (
   proof_count integer NOT NULL CHECK (proof_count > 0),
   state text NOT NULL DEFAULT 'FORMED' CHECK (state IN ('FORMED', 'SEALED', 'CLOSED')),
   generation integer NOT NULL DEFAULT 1,
-  wait_reason text,
   -- Leaves queued and not yet in the tree; the largest index among those that are.
   leaves_pending integer NOT NULL DEFAULT 0 CHECK (leaves_pending >= 0),
   max_leaf_index bigint,
