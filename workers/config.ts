@@ -60,6 +60,8 @@ const RELAY = {
   ...COMMON,
   maxUnsealedBatches: optional('PROOFLINE_MAX_UNSEALED_BATCHES', readInteger(1, 1_000), 8),
   reconcileMs: optional('PROOFLINE_RECONCILE_MS', intervalMs, 60_000),
+  // Younger than this, motion may still be on its way.
+  reconcileGraceMs: optional('PROOFLINE_RECONCILE_GRACE_MS', intervalMs, 30_000),
 };
 
 export type WorkerConfig = Settings<typeof WORKER>;

@@ -8,8 +8,6 @@ import { readOpenAnchors } from '../store/anchors.ts';
 import { type OpenBatch, readOpenBatches, restartBatch } from '../store/batches.ts';
 import type { Db } from '../store/pool.ts';
 
-/** Younger than this, motion may still be on its way. */
-const GRACE_MS = 30_000;
 const PAGE = 200;
 const DEADLINE_MS = 10_000;
 
@@ -26,6 +24,8 @@ export interface ReconcileDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly origin: string;
+  /** Younger than this, motion may still be on its way. */
+  readonly reconcileGraceMs: number;
 }
 
 /**
@@ -97,5 +97,5 @@ async function start(deps: ReconcileDeps, type: string, workflowId: string, inpu
 }
 
 function olderThan(deps: ReconcileDeps): string {
-  return toMicros(BigInt(deps.clock.nowMs() - GRACE_MS) * 1000n);
+  return toMicros(BigInt(deps.clock.nowMs() - deps.reconcileGraceMs) * 1000n);
 }

@@ -29,6 +29,7 @@ const relay = startRelay({
   workflowQueue: 'workflows',
   maxUnsealedBatches: config.maxUnsealedBatches,
   reconcileMs: config.reconcileMs,
+  reconcileGraceMs: config.reconcileGraceMs,
 });
 const health = await startHealth({ host: config.host, port: config.metricsPort, isReady: () => !stop.aborted });
 logger.info({ health: health.url }, 'relay started');

@@ -32,6 +32,8 @@ export interface RelayDeps extends MotionDelivery {
   readonly origin: string;
   readonly maxUnsealedBatches: number;
   readonly reconcileMs: number;
+  /** Younger than this, motion may still be on its way. */
+  readonly reconcileGraceMs: number;
 }
 
 /**
