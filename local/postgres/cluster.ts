@@ -22,6 +22,8 @@ export interface ClusterOptions {
   /** The superuser's password: set by initdb, used by the readiness check. */
   readonly password: string;
   readonly maxConnections?: number;
+  /** More server settings, e.g. `shared_preload_libraries`. Durability stays as it is. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** The process of a cluster, initialised on its first start; a lock file left by kill -9 is cleared before each. */
@@ -57,6 +59,7 @@ export async function clusterPart(options: ClusterOptions): Promise<PartSpec> {
 
 function settings(options: ClusterOptions): string[] {
   const values: Record<string, string> = {
+    ...options.settings,
     port: `${options.port}`,
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',

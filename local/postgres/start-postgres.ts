@@ -18,6 +18,8 @@ export interface PostgresOptions {
   readonly passwords?: PostgresPasswords;
   readonly logFile?: string;
   readonly maxConnections?: number;
+  /** More server settings, e.g. `shared_preload_libraries`. */
+  readonly settings?: Readonly<Record<string, string>>;
   readonly guard?: Guard;
   readonly restart?: boolean;
   readonly onState?: RunOptions['onState'];
@@ -48,6 +50,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
       password: passwords.superuser,
       logFile: options.logFile ?? `${dataDir}.log`,
       ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
+      ...(options.settings === undefined ? {} : { settings: options.settings }),
     }),
     {
       guard,

@@ -47,6 +47,8 @@ export interface StackOptions {
   readonly consensusDelayMs?: number;
   /** More settings for a part, by its name; for every worker process: `workers`. */
   readonly settings?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** More settings of the database server, e.g. `shared_preload_libraries`. */
+  readonly postgresSettings?: Readonly<Record<string, string>>;
   readonly onState?: RunOptions['onState'];
   readonly onProgress?: (line: string) => void;
   /** Ends the start: what was started by then is stopped, and `startStack` throws. */
@@ -54,6 +56,7 @@ export interface StackOptions {
 }
 
 export interface Stack {
+  readonly dataDir: string;
   /** What local.json holds. */
   readonly info: LocalInfo;
   readonly tenant: TenantId;
@@ -128,7 +131,7 @@ async function boot({ options, dataDir, ports, guard, parts, stop }: Boot): Prom
   };
 
   const [{ postgres, tenant }, temporal, ledgerFile] = await together([
-    startDatabase({ dataDir, ports, secrets, parts, run }),
+    startDatabase({ dataDir, ports, secrets, parts, run, settings: options.postgresSettings ?? {} }),
     startMotion({ dataDir, ports, parts, run, onProgress: options.onProgress ?? (() => {}) }),
     startParties({ context, start, consensusDelayMs: options.consensusDelayMs ?? 3_000 }),
   ]);
@@ -148,6 +151,7 @@ async function boot({ options, dataDir, ports, guard, parts, stop }: Boot): Prom
     get info() {
       return info();
     },
+    dataDir,
     tenant,
     parts,
     async stop() {
@@ -165,15 +169,16 @@ interface StartContext {
 }
 
 async function startDatabase(
-  context: StartContext & { readonly secrets: LocalSecrets },
+  context: StartContext & { readonly secrets: LocalSecrets; readonly settings: Readonly<Record<string, string>> },
 ): Promise<{ postgres: Postgres; tenant: TenantId }> {
-  const { dataDir, ports, secrets, parts, run } = context;
+  const { dataDir, ports, secrets, parts, run, settings } = context;
   const postgres = await startPostgres({
     ...run,
     dataDir: join(dataDir, 'postgres'),
     port: ports.postgres,
     passwords: secrets.passwords,
     logFile: join(dataDir, 'logs', 'postgres.log'),
+    settings,
   });
   parts.set('postgres', postgres.part);
   await postgres.createDatabase(DATABASE);

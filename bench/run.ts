@@ -1,0 +1,74 @@
+/**
+ * `npm run bench [-- name…] [--quick] [--dry]`: measures figures, prints each table and writes its section into
+ * bench/RESULTS.md. Without names: every figure, some fifteen minutes; `--quick` takes a fifth; `--dry` writes nothing.
+ */
+import { loadavg } from 'node:os';
+import type { BenchContext, Figure } from './figure.ts';
+import { measureAccepts } from './figures/accepts.ts';
+import { measureBulk } from './figures/bulk.ts';
+import { measureIntegration } from './figures/integrate.ts';
+import { measureLone } from './figures/lone.ts';
+import { measureProfile } from './figures/profile.ts';
+import { measureReceipts } from './figures/receipts.ts';
+import { measureSingles } from './figures/singles.ts';
+import { measureSizes } from './figures/sizes.ts';
+import { measureVerification } from './figures/verify.ts';
+import { formatTable, writeSection } from './results.ts';
+import { type System, startSystem } from './system.ts';
+
+const FIGURES: Readonly<Record<string, Figure>> = {
+  lone: measureLone,
+  receipts: measureReceipts,
+  singles: measureSingles,
+  bulk: measureBulk,
+  sizes: measureSizes,
+  accepts: measureAccepts,
+  integrate: measureIntegration,
+  verify: measureVerification,
+  profile: measureProfile,
+};
+
+async function main(): Promise<void> {
+  const args = process.argv.slice(2);
+  const names = args.filter((arg) => !arg.startsWith('--'));
+  const unknown = [
+    ...names.filter((name) => !Object.hasOwn(FIGURES, name)),
+    ...args.filter((arg) => arg.startsWith('--') && arg !== '--quick' && arg !== '--dry'),
+  ];
+  if (unknown.length > 0)
+    throw new Error(`no ${unknown.join(', ')}; there are ${Object.keys(FIGURES).join(', ')}, --quick, --dry`);
+
+  let starting: Promise<System> | undefined;
+  const context: BenchContext = {
+    quick: args.includes('--quick'),
+    say: (line) => console.log(`  ${line}`),
+    system() {
+      starting ??= startSystem();
+      return starting;
+    },
+  };
+  const stop = async (): Promise<void> => (await starting?.catch(() => undefined))?.stop();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void stop().finally(() => process.exit(1)));
+  try {
+    for (const [name, measure] of Object.entries(FIGURES)) {
+      if (names.length > 0 && !names.includes(name)) continue;
+      const load = loadavg()[0]?.toFixed(1) ?? '';
+      console.log(`\n── ${name}`);
+      const section = await measure(context);
+      console.log(`\n${section.title}\n${formatTable(section.table)}`);
+      for (const note of section.notes) console.log(`- ${note}`);
+      if (!args.includes('--dry')) writeSection(name, section, load);
+    }
+  } finally {
+    await stop();
+  }
+}
+
+main().then(
+  () => process.exit(0),
+  (fault: unknown) => {
+    console.error(fault);
+    process.exit(1);
+  },
+);
