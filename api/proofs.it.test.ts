@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { parseDisclosure } from '../domain/disclosure.ts';
 import { type SeededTenant, seedOperatorKey, seedTenant } from '../test/support/seed.ts';
 import { type Answer, type Call, clientOf } from './test-client.ts';
 import { startTestServer, type TestServer } from './test-server.ts';
@@ -287,6 +288,21 @@ describe('reading a proof', () => {
     const { body } = await call('POST', '/v1/proofs', { digest: digestOf('wait 1') });
     expect((await call('GET', `/v1/proofs/${body.id}?wait=1`)).body.state).toBe('RECEIVED');
     expect((await call('GET', `/v1/proofs/${body.id}?wait=31`)).body.code).toBe('REQUEST_INVALID');
+  });
+
+  it('gives the owner reference and metadata with the salts of their digests, and no operator', async () => {
+    const metadata = { amount: 12.5, tags: ['a', 'ü'], nested: { z: null, a: true } };
+    const { body } = await call('POST', '/v1/proofs', { digest: digestOf('owned'), reference: 'Ref 1', metadata });
+    const { status, headers, text } = await call('GET', `/v1/proofs/${body.id}/disclosure`);
+    expect({ status, cache: headers.get('cache-control') }).toEqual({ status: 200, cache: 'private, no-store' });
+    const disclosure = parseDisclosure(text);
+    expect(disclosure).toMatchObject({ reference: 'Ref 1', metadata });
+    expect(disclosure.referenceSalt).not.toBe(disclosure.metadataSalt);
+    const worker = server.database.pool('proofline_worker');
+    const operator = clientOf(server.url, await seedOperatorKey(worker, ['PLATFORM_ADMIN', 'SUPPORT_OPERATOR']));
+    expect((await operator('GET', `/v1/proofs/${body.id}/disclosure`)).body.code).toBe('FORBIDDEN');
+    const { body: bare } = await call('POST', '/v1/proofs', { digest: digestOf('bare') });
+    expect((await call('GET', `/v1/proofs/${bare.id}/disclosure`)).body).toEqual({});
   });
 
   it('says NOT_READY for evidence that does not exist yet', async () => {

@@ -103,6 +103,7 @@ function linksOf(id: ProofId, { publicUrl }: ApiSettings): ProofBody['links'] {
     bundle: `${self}/bundle`,
     receipt: `${self}/receipt`,
     certificate: `${self}/certificate`,
+    disclosure: `${self}/disclosure`,
   };
 }
 

@@ -194,6 +194,12 @@ export const ERRORS = {
     what: 'The proof cannot go from its state to the one asked for.',
     todo: 'Read the proof again.',
   },
+  REJECTED_BY_OPERATOR: {
+    status: 409,
+    retryable: false,
+    what: 'An operator rejected the proof.',
+    todo: 'See the reason in `detail`.',
+  },
   CONFIG_INVALID: {
     status: 500,
     retryable: false,
@@ -370,6 +376,12 @@ export const ERRORS = {
     retryable: false,
     what: 'The input is not a Proofline bundle.',
     todo: 'Send the bundle as it was downloaded.',
+  },
+  DISCLOSURE_MALFORMED: {
+    status: 400,
+    retryable: false,
+    what: 'The input is not a disclosure of reference or metadata.',
+    todo: 'Take it from /v1/proofs/{id}/disclosure as it was downloaded.',
   },
   TRUST_MALFORMED: {
     status: 400,

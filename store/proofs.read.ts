@@ -1,6 +1,7 @@
 /** Reads of proofs, each within the tenant's scope. */
-import { fromHex, toHex } from '../domain/bytes.ts';
+import { fromHex, toBase64Url, toHex } from '../domain/bytes.ts';
 import type { Digest, DigestAlgorithm } from '../domain/digest.ts';
+import type { Disclosure } from '../domain/disclosure.ts';
 import type { BatchId, ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
 import type { AnchorPolicy, AnchorWindow, ProofState } from '../domain/states.ts';
 import { asStoreError, type Queryable, type Tx } from './pool.ts';
@@ -38,12 +39,14 @@ interface Selected extends Omit<ProofRow, 'digest' | 'steps'> {
 // (received_at, id) orders proofs of one microsecond, so that of two twins exactly one is the earlier.
 const SELECT_PROOF = `
   SELECT p.id, p.submission_id AS submission, p.digest_alg AS alg, p.digest, p.reference, p.state, p.received_at AS "receivedAt",
-    p.certified_at AS "certifiedAt", p.failure, p.anchor_policy AS "anchorPolicy", s.anchor_window AS "anchorWindow", s.batch_id AS batch,
+    p.certified_at AS "certifiedAt", p.failure, p.anchor_policy AS "anchorPolicy", s.anchor_window AS "anchorWindow", coalesce(p.batch_id, s.batch_id) AS batch,
     ARRAY(SELECT e.id FROM proofs e WHERE e.tenant_id = p.tenant_id AND e.digest = p.digest AND e.received_at <= p.received_at
       AND (e.received_at, e.id) < (p.received_at, p.id) ORDER BY e.received_at DESC, e.id DESC LIMIT 10) AS earlier, t.step_states, t.step_times
   FROM proofs p JOIN submissions s ON s.id = p.submission_id
   LEFT JOIN LATERAL (SELECT array_agg(l.state::text ORDER BY l.id) AS step_states,
-      array_agg(to_char(l.at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') ORDER BY l.id) AS step_times FROM proof_timeline(p.id) l) t ON true`;
+      array_agg(to_char(l.at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') ORDER BY l.id) AS step_times FROM proof_timeline(p.id) l
+      -- An anchor after the certificate is a stage done; other notes are not.
+      WHERE l.changes_state OR l.state = 'ANCHORED') t ON true`;
 
 /** The proof, if it is of the tenant in scope. */
 export async function readProof(tx: Tx, id: ProofId): Promise<ProofRow | undefined> {
@@ -89,6 +92,27 @@ export async function listProofs(tx: Tx, tenant: TenantId, filter: ListFilter): 
     values,
   );
   return rows.map(toProof);
+}
+
+/**
+ * Reference and metadata with their salts, if the proof is of the tenant in scope; undefined if it is not. A value
+ * that was erased, or never given, is not in it.
+ */
+export async function readDisclosure(tx: Tx, id: ProofId): Promise<Disclosure | undefined> {
+  const { rows } = await tx.query<{
+    reference: string | null;
+    reference_salt: Uint8Array | null;
+    metadata: Readonly<Record<string, unknown>> | null;
+    metadata_salt: Uint8Array | null;
+  }>('SELECT reference, reference_salt, metadata, metadata_salt FROM proofs WHERE id = $1', [id]);
+  const row = rows[0];
+  if (row === undefined) return undefined;
+  return {
+    ...(row.reference !== null &&
+      row.reference_salt !== null && { reference: row.reference, referenceSalt: toBase64Url(row.reference_salt) }),
+    ...(row.metadata !== null &&
+      row.metadata_salt !== null && { metadata: row.metadata, metadataSalt: toBase64Url(row.metadata_salt) }),
+  };
 }
 
 export interface TimelineRow {

@@ -78,6 +78,18 @@ describe('proofline verify', () => {
     });
   });
 
+  it('refuses values that the statement does not commit to, and what is no disclosure', async () => {
+    const file = join(folder, 'disclosure.json');
+    writeFileSync(file, '{"reference":"a","referenceSalt":"AAAAAAAAAAAAAAAAAAAAAA"}');
+    const { code, stdout } = await run(['verify', ...GOOD, '--disclosure', file]);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^ {2}reference +invalid +The statement commits to no such value/m);
+    writeFileSync(file, '{"reference":"a"}');
+    expect((await run(['verify', ...GOOD, '--disclosure', file])).stderr).toContain('DISCLOSURE_MALFORMED');
+    writeFileSync(file, '{}');
+    expect(await run(['verify', ...GOOD, '--disclosure', file])).toMatchObject({ code: 0 });
+  });
+
   it('says that it trusts the own keys of the bundle where no trust file is', async () => {
     const { code, stdout } = await run(['verify', vector('good-anchored')]);
     expect(code).toBe(1);

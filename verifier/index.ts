@@ -1,9 +1,11 @@
 /** What the verifier publishes. */
 export type { Bundle, PublishedKey } from '../domain/bundle.ts';
 export type { Digest } from '../domain/digest.ts';
+export { type Disclosure, parseDisclosure } from '../domain/disclosure.ts';
 export type { TrustDocument } from '../domain/trust.ts';
 export { parseTrustDocument } from '../domain/trust-parse.ts';
 export { createVerifierCache, type VerifierCache } from './cache.ts';
+export type { DisclosureResult } from './disclosure.ts';
 export { openMirror } from './http-mirror.ts';
 export type { MirrorReader } from './mirror.ts';
 export { type ReceiptResult, verifyReceipt } from './receipt.ts';

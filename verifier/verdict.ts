@@ -1,6 +1,7 @@
 /** What a verification says: per claim a verdict, the reason as a stable code, and the time that it speaks of. */
 import type { Digest } from '../domain/digest.ts';
 import type { ProofId } from '../domain/ids.ts';
+import type { DisclosureResult } from './disclosure.ts';
 
 export const CLAIMS = [
   'digest',
@@ -26,6 +27,9 @@ export const REASONS = {
   'digest-equal': 'The file has the digest that the statement names.',
   'digest-differs': 'The file has another digest than the statement names.',
   'digest-of-other-algorithm': 'The digest given is of another algorithm than the one in the statement.',
+  'disclosed-equal': 'The statement commits to exactly this value.',
+  'disclosed-differs': 'The statement commits to another value.',
+  'disclosed-not-stated': 'The statement commits to no such value.',
   'no-file': 'No file was given to compare.',
   'seal-good': 'The seal is a signature of the named key over the statement.',
   'seal-malformed': 'The seal does not have the form that the statement asks for.',
@@ -100,6 +104,8 @@ export interface VerificationResult {
   /** Whose keys were believed: those of a trust file, or those that the bundle itself brought. */
   readonly trust: 'pinned' | 'own-keys';
   readonly consulted: { readonly ledger: boolean };
+  /** Only where reference or metadata were disclosed to the verifier. */
+  readonly disclosure?: DisclosureResult;
 }
 
 export function result(

@@ -7,6 +7,7 @@ import { parseBundle, readBundle } from '../domain/bundle-parse.ts';
 import { utf8 } from '../domain/bytes.ts';
 import { canonicalText } from '../domain/canonical-json.ts';
 import type { Digest } from '../domain/digest.ts';
+import type { Disclosure } from '../domain/disclosure.ts';
 import { ProoflineError } from '../domain/errors.ts';
 import { leafDataOfText } from '../domain/seal.ts';
 import type { TrustDocument } from '../domain/trust.ts';
@@ -15,6 +16,7 @@ import { createVerifierCache, type VerifierCache } from './cache.ts';
 import { checkCertificate, openCertificate } from './certificate.ts';
 import { checkCheckpoint, openCheckpoint } from './checkpoint.ts';
 import { checkDigest } from './digest.ts';
+import { checkDisclosure } from './disclosure.ts';
 import { checkInclusion } from './inclusion.ts';
 import { checkKey } from './key.ts';
 import { checkLicence } from './licence.ts';
@@ -30,6 +32,8 @@ export interface VerifyOptions {
   readonly trust?: TrustDocument;
   /** The digest of the file that the reader has. */
   readonly digest?: Digest;
+  /** Reference or metadata with their salts, as the owner showed them. */
+  readonly disclosure?: Disclosure;
   /** Mirrors to ask about anchors; none: no socket is opened. */
   readonly mirrors?: readonly MirrorReader[];
   /** The reader's clock, milliseconds since the epoch: decides only whether certificates have ended since. */
@@ -79,8 +83,10 @@ export async function verifyBundle(input: unknown, options: VerifyOptions): Prom
     licence: checkLicence(certified, certificate),
   };
   const number = certified.isPresent ? certified.parsed?.payload.number : undefined;
+  const disclosure =
+    options.disclosure === undefined ? undefined : checkDisclosure(bundle.statement, options.disclosure);
   return {
-    overall: judgeOverall(claims, view.source),
+    overall: judgeOverall(claims, view.source, Object.values(disclosure ?? {})),
     claims,
     subject: {
       proof: bundle.statement.proof,
@@ -90,6 +96,7 @@ export async function verifyBundle(input: unknown, options: VerifyOptions): Prom
     },
     trust: view.source,
     consulted: { ledger: mirrors.length > 0 && bundle.anchors.length > 0 },
+    ...(disclosure === undefined ? {} : { disclosure }),
   };
 }
 

@@ -129,6 +129,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/proofs/{id}/disclosure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Reference and metadata with the salts of their digests
+         * @description For the owner alone. The statement holds SHA-256(salt ‖ JCS(value)) of each; whoever is shown a value with its salt can check it against the bundle (`proofline verify --disclosure FILE`). A value that was never given, or was erased, is not in it.
+         */
+        get: operations["downloadDisclosure"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/submissions": {
         parameters: {
             query?: never;
@@ -561,6 +583,7 @@ export interface components {
                 bundle: string;
                 receipt: string;
                 certificate: string;
+                disclosure: string;
             };
         };
         ProofList: {
@@ -652,6 +675,14 @@ export interface components {
             jws: string;
             /** @description The payload of the JWS, decoded. */
             payload: Record<string, never>;
+        };
+        Disclosure: {
+            reference?: components["schemas"]["Reference"];
+            /** @description 16 bytes, base64url. */
+            referenceSalt?: string;
+            metadata?: Record<string, never>;
+            /** @description 16 bytes, base64url. */
+            metadataSalt?: string;
         };
         VerifyInput: {
             /** @description The bundle as downloaded, as an object or as its text. */
@@ -1067,6 +1098,29 @@ export interface operations {
                 };
             };
             304: components["responses"]["NotModified"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    downloadDisclosure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The values that there are, each with its salt. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Disclosure"];
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };

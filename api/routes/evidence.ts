@@ -6,8 +6,9 @@ import { canonicalText } from '../../domain/canonical-json.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import type { ProofId } from '../../domain/ids.ts';
 import { formatReceipt, readEvidence } from '../../store/bundles.read.ts';
+import { readDisclosure } from '../../store/proofs.read.ts';
 import { withTenant } from '../../store/tenant-scope.ts';
-import { scopeOf } from '../caller.ts';
+import { scopeOf, tenantCaller } from '../caller.ts';
 import { etagOf } from '../etag.ts';
 import type { ApiDeps, Route } from '../route.ts';
 import { sendEvidence } from './requests.ts';
@@ -18,6 +19,7 @@ export const evidenceRoutes: readonly Route[] = [
   { method: 'get', path: '/v1/proofs/{id}/bundle', access: READERS, answer: sendBundle },
   { method: 'get', path: '/v1/proofs/{id}/receipt', access: READERS, answer: sendReceipt },
   { method: 'get', path: '/v1/proofs/{id}/certificate', access: READERS, answer: sendCertificate },
+  { method: 'get', path: '/v1/proofs/{id}/disclosure', access: { scope: 'proofs:read' }, answer: sendDisclosure },
 ];
 
 async function sendBundle(req: Request, res: Response, deps: ApiDeps): Promise<void> {
@@ -41,6 +43,14 @@ async function sendCertificate(req: Request, res: Response, deps: ApiDeps): Prom
   const payload = fromBase64Url(jws.split('.')[1] ?? '') ?? new Uint8Array(0);
   const text = canonicalText({ jws, payload: JSON.parse(utf8.decode(payload)) });
   sendEvidence(req, res, 'application/json', etagOf(text), text);
+}
+
+/** The owner's alone: the salts would let others confirm a guess of what the evidence only commits to. */
+async function sendDisclosure(req: Request, res: Response, deps: ApiDeps): Promise<void> {
+  const { tenant } = tenantCaller(res);
+  const disclosure = await withTenant(deps.db, tenant, (tx) => readDisclosure(tx, req.params.id as string as ProofId));
+  if (disclosure === undefined) throw new ProoflineError('NOT_FOUND');
+  res.set('Cache-Control', 'private, no-store').json(disclosure);
 }
 
 async function readBundle(req: Request, res: Response, deps: ApiDeps): Promise<Bundle> {

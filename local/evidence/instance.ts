@@ -76,14 +76,21 @@ export interface Sealed {
   readonly leaf: Uint8Array;
 }
 
-/** Proof number `n`: its id and salt follow from the number. */
-export function sealProof(instance: Instance, n: number, digest: Digest, key = instance.seal): Sealed {
+/** Proof number `n`: its id and salt follow from the number. `committed`: salted digests of reference and metadata. */
+export function sealProof(
+  instance: Instance,
+  n: number,
+  digest: Digest,
+  key = instance.seal,
+  committed: Pick<Statement, 'referenceDigest' | 'metadataDigest'> = {},
+): Sealed {
   const salt = createHash('sha256').update(`salt ${instance.origin} ${n}`).digest().subarray(0, 16);
   const statement: Statement = {
     type: 'proofline/statement/v1',
     proof: `00000000-0000-4000-8000-${n.toString(16).padStart(12, '0')}` as ProofId,
     tenant: TENANT,
     digest,
+    ...committed,
     receivedAt: '2026-11-23T08:00:00.000123Z',
     salt: toBase64Url(salt),
     key: { kid: key.kid, version: key.version },

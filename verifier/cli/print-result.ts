@@ -1,4 +1,4 @@
-import { CLAIMS, REASONS, type VerificationResult } from '../verdict.ts';
+import { CLAIMS, type ClaimResult, REASONS, type VerificationResult } from '../verdict.ts';
 
 export interface PrintContext {
   readonly bundlePath: string;
@@ -20,8 +20,12 @@ export function formatResult(result: VerificationResult, context: PrintContext):
     ['Trust', describeTrust(context.trust)],
     ['Ledger', result.consulted.ledger ? 'consulted' : 'not consulted (--mirror URL asks one)'],
   ];
-  const rows = CLAIMS.map(
-    (claim) => [claim, claims[claim].verdict, REASONS[claims[claim].reason], claims[claim].detail] as const,
+  const rows = [
+    ...CLAIMS.map((claim) => [claim, claims[claim]] as const),
+    ...Object.entries(result.disclosure ?? {}),
+  ].map(
+    ([name, { verdict, reason, detail }]: readonly [string, ClaimResult]) =>
+      [name, verdict, REASONS[reason], detail] as const,
   );
   const width = Math.max(...rows.map(([, verdict]) => verdict.length));
   const table = rows.flatMap(([claim, verdict, reason, detail]) => [

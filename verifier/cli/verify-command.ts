@@ -1,6 +1,7 @@
 import { BUNDLE_MAX_LENGTH } from '../../domain/bundle-parse.ts';
 import { utf8 } from '../../domain/bytes.ts';
 import { type Digest, isDigestAlgorithm } from '../../domain/digest.ts';
+import { DISCLOSURE_MAX_LENGTH, type Disclosure, parseDisclosure } from '../../domain/disclosure.ts';
 import { openMirror } from '../http-mirror.ts';
 import type { MirrorReader } from '../mirror.ts';
 import { verifyBundle } from '../verify.ts';
@@ -9,15 +10,17 @@ import { hashFile, readBounded } from './files.ts';
 import { formatResult } from './print-result.ts';
 import { readTrustFile } from './trust-file.ts';
 
-export const VERIFY_USAGE = `  proofline verify BUNDLE [FILE] [--offline] [--json] [--trust FILE] [--mirror URL]…
+export const VERIFY_USAGE = `  proofline verify BUNDLE [FILE] [--offline] [--json] [--trust FILE] [--disclosure FILE] [--mirror URL]…
       judges a bundle, and whether FILE is what it speaks of; without --mirror it opens no socket
       --trust   a pinned /.well-known/proofline.json; default .proofline/trust.json if it is there
+      --disclosure  reference and metadata with their salts (/v1/proofs/{id}/disclosure): are they the ones committed to
       --mirror  asks a Hedera mirror about the anchors; all mirrors given must agree`;
 
 const OPTIONS = {
   offline: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
   trust: { type: 'string' },
+  disclosure: { type: 'string' },
   mirror: { type: 'string', multiple: true, default: [] as string[] },
 } as const;
 
@@ -33,11 +36,13 @@ export async function runVerify(args: readonly string[]): Promise<number> {
   // A UTF-16 unit is at most three bytes of UTF-8.
   const bytes = await readBounded(bundlePath, 3 * BUNDLE_MAX_LENGTH);
   const digest = filePath === undefined ? undefined : await hashAsStated(filePath, bytes);
+  const disclosure = values.disclosure === undefined ? undefined : await readDisclosure(values.disclosure);
   const result = await verifyBundle(bytes, {
     nowMs: Date.now(),
     mirrors,
     ...(trustFile === undefined ? {} : { trust: trustFile.trust }),
     ...(digest === undefined ? {} : { digest }),
+    ...(disclosure === undefined ? {} : { disclosure }),
   });
   const trust = trustFile && { path: trustFile.path, instance: trustFile.trust.instance };
   process.stdout.write(
@@ -52,6 +57,10 @@ function openNamed(url: string): MirrorReader {
   } catch {
     throw new WrongCall(`--mirror ${JSON.stringify(url)} is not an http(s) URL`);
   }
+}
+
+async function readDisclosure(path: string): Promise<Disclosure> {
+  return parseDisclosure(utf8.decode(await readBounded(path, 3 * DISCLOSURE_MAX_LENGTH)));
 }
 
 /** The file's digest under the algorithm that the bundle names; SHA-256 where it names none. */

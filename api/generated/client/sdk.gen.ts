@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.ts';
 import type { Client, Options as Options2, TDataShape } from './client/index.ts';
-import type { DownloadBundleData, DownloadBundleErrors, DownloadBundleResponses, DownloadCertificateData, DownloadCertificateErrors, DownloadCertificateResponses, DownloadReceiptData, DownloadReceiptErrors, DownloadReceiptResponses, ImportLicenseData, ImportLicenseErrors, ImportLicenseResponses, ListLicensesData, ListLicensesErrors, ListLicensesResponses, ListProofsData, ListProofsErrors, ListProofsResponses, ReadCheckpointData, ReadCheckpointErrors, ReadCheckpointResponses, ReadDocsAssetData, ReadDocsAssetErrors, ReadDocsAssetResponses, ReadDocsData, ReadDocsErrors, ReadDocsResponses, ReadLicenseUsageData, ReadLicenseUsageErrors, ReadLicenseUsageResponses, ReadPartialTileData, ReadPartialTileErrors, ReadPartialTileOfMillionsData, ReadPartialTileOfMillionsErrors, ReadPartialTileOfMillionsResponses, ReadPartialTileOfThousandsData, ReadPartialTileOfThousandsErrors, ReadPartialTileOfThousandsResponses, ReadPartialTileResponses, ReadProblemCatalogueData, ReadProblemCatalogueErrors, ReadProblemCatalogueResponses, ReadProofData, ReadProofErrors, ReadProofResponses, ReadSubmissionData, ReadSubmissionErrors, ReadSubmissionResponses, ReadTileData, ReadTileErrors, ReadTileOfMillionsData, ReadTileOfMillionsErrors, ReadTileOfMillionsResponses, ReadTileOfThousandsData, ReadTileOfThousandsErrors, ReadTileOfThousandsResponses, ReadTileResponses, ReadTimelineData, ReadTimelineErrors, ReadTimelineResponses, ReadTrustData, ReadTrustErrors, ReadTrustResponses, SubmitProofData, SubmitProofErrors, SubmitProofResponses, SubmitProofsData, SubmitProofsErrors, SubmitProofsResponses, VerifyBundleData, VerifyBundleErrors, VerifyBundleResponses, VerifyByDigestData, VerifyByDigestErrors, VerifyByDigestResponses, VerifyProofData, VerifyProofErrors, VerifyProofResponses } from './types.gen.ts';
+import type { DownloadBundleData, DownloadBundleErrors, DownloadBundleResponses, DownloadCertificateData, DownloadCertificateErrors, DownloadCertificateResponses, DownloadDisclosureData, DownloadDisclosureErrors, DownloadDisclosureResponses, DownloadReceiptData, DownloadReceiptErrors, DownloadReceiptResponses, ImportLicenseData, ImportLicenseErrors, ImportLicenseResponses, ListLicensesData, ListLicensesErrors, ListLicensesResponses, ListProofsData, ListProofsErrors, ListProofsResponses, ReadCheckpointData, ReadCheckpointErrors, ReadCheckpointResponses, ReadDocsAssetData, ReadDocsAssetErrors, ReadDocsAssetResponses, ReadDocsData, ReadDocsErrors, ReadDocsResponses, ReadLicenseUsageData, ReadLicenseUsageErrors, ReadLicenseUsageResponses, ReadPartialTileData, ReadPartialTileErrors, ReadPartialTileOfMillionsData, ReadPartialTileOfMillionsErrors, ReadPartialTileOfMillionsResponses, ReadPartialTileOfThousandsData, ReadPartialTileOfThousandsErrors, ReadPartialTileOfThousandsResponses, ReadPartialTileResponses, ReadProblemCatalogueData, ReadProblemCatalogueErrors, ReadProblemCatalogueResponses, ReadProofData, ReadProofErrors, ReadProofResponses, ReadSubmissionData, ReadSubmissionErrors, ReadSubmissionResponses, ReadTileData, ReadTileErrors, ReadTileOfMillionsData, ReadTileOfMillionsErrors, ReadTileOfMillionsResponses, ReadTileOfThousandsData, ReadTileOfThousandsErrors, ReadTileOfThousandsResponses, ReadTileResponses, ReadTimelineData, ReadTimelineErrors, ReadTimelineResponses, ReadTrustData, ReadTrustErrors, ReadTrustResponses, SubmitProofData, SubmitProofErrors, SubmitProofResponses, SubmitProofsData, SubmitProofsErrors, SubmitProofsResponses, VerifyBundleData, VerifyBundleErrors, VerifyBundleResponses, VerifyByDigestData, VerifyByDigestErrors, VerifyByDigestResponses, VerifyProofData, VerifyProofErrors, VerifyProofResponses } from './types.gen.ts';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -90,6 +90,17 @@ export const downloadReceipt = <ThrowOnError extends boolean = false>(options: O
 export const downloadCertificate = <ThrowOnError extends boolean = false>(options: Options<DownloadCertificateData, ThrowOnError>) => (options.client ?? client).get<DownloadCertificateResponses, DownloadCertificateErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/proofs/{id}/certificate',
+    ...options
+});
+
+/**
+ * Reference and metadata with the salts of their digests
+ *
+ * For the owner alone. The statement holds SHA-256(salt ‖ JCS(value)) of each; whoever is shown a value with its salt can check it against the bundle (`proofline verify --disclosure FILE`). A value that was never given, or was erased, is not in it.
+ */
+export const downloadDisclosure = <ThrowOnError extends boolean = false>(options: Options<DownloadDisclosureData, ThrowOnError>) => (options.client ?? client).get<DownloadDisclosureResponses, DownloadDisclosureErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/proofs/{id}/disclosure',
     ...options
 });
 

@@ -92,6 +92,7 @@ export type Proof = {
         bundle: string;
         receipt: string;
         certificate: string;
+        disclosure: string;
     };
 };
 
@@ -212,6 +213,21 @@ export type Certificate = {
     payload: {
         [key: string]: unknown;
     };
+};
+
+export type Disclosure = {
+    reference?: Reference;
+    /**
+     * 16 bytes, base64url.
+     */
+    referenceSalt?: string;
+    metadata?: {
+        [key: string]: unknown;
+    };
+    /**
+     * 16 bytes, base64url.
+     */
+    metadataSalt?: string;
 };
 
 export type VerifyInput = {
@@ -671,6 +687,33 @@ export type DownloadCertificateResponses = {
 };
 
 export type DownloadCertificateResponse = DownloadCertificateResponses[keyof DownloadCertificateResponses];
+
+export type DownloadDisclosureData = {
+    body?: never;
+    path: {
+        id: Id;
+    };
+    query?: never;
+    url: '/v1/proofs/{id}/disclosure';
+};
+
+export type DownloadDisclosureErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type DownloadDisclosureError = DownloadDisclosureErrors[keyof DownloadDisclosureErrors];
+
+export type DownloadDisclosureResponses = {
+    /**
+     * The values that there are, each with its salt.
+     */
+    200: Disclosure;
+};
+
+export type DownloadDisclosureResponse = DownloadDisclosureResponses[keyof DownloadDisclosureResponses];
 
 export type SubmitProofsData = {
     body: SubmissionInput;
