@@ -30,6 +30,8 @@ export interface ComposeDeps {
   readonly db: Db;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Aborted when the process stops, so that the loops of the log end before the grace time does. */
+  readonly stopping: AbortSignal;
 }
 
 export interface Composed {
@@ -42,7 +44,7 @@ export interface Composed {
 
 /** Builds the adapters that the process's pools need, and no others: a pool holds no secret of another. */
 export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
-  const { config, db, clock, logger } = deps;
+  const { config, db, clock, logger, stopping } = deps;
   const closers: (() => Promise<void> | void)[] = [];
   const has = (pool: Pool): boolean => config.pools.includes(pool);
   const heartbeat = (detail: unknown): void => Context.current().heartbeat(detail);
@@ -71,6 +73,7 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
       createIntegration({
         ...shared,
         logger,
+        stopping,
         checkpointIntervalMs: config.checkpointIntervalMs,
         anchorWindows: {
           express: config.anchorWindowExpressMs,
@@ -90,7 +93,7 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
     closers.push(() => pool.close());
     Object.assign(
       all,
-      createTimestamping({ db, pool, clock, windowMs: config.timestampWindowMs, advanceEvidence: advance }),
+      createTimestamping({ db, pool, clock, windowMs: config.timestampWindowMs, stopping, advanceEvidence: advance }),
     );
   }
   if (has('ledger') && config.ledgerFile !== undefined && signer !== undefined) {

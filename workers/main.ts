@@ -28,7 +28,7 @@ const health = await startHealth({
   port: config.metricsPort,
   isReady: () => ready && !stop.aborted,
 });
-const composed = await composeActivities({ config, db, clock, logger });
+const composed = await composeActivities({ config, db, clock, logger, stopping: stop.signal });
 const trust = composed.signer && keepTrustPublished({ config, db, clock, logger, signer: composed.signer });
 const workflowBundle = config.pools.includes('workflows') ? await bundleWorkflows(logger) : undefined;
 

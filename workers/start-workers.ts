@@ -33,12 +33,15 @@ export async function startWorkers(options: StartWorkersOptions): Promise<Runnin
     const worker = await createWorker(options, pool);
     if (worker !== undefined) workers.push(worker);
   }
-  const running = Promise.all(workers.map((worker) => worker.run()));
+  // A pool may have nothing to do in this installation, such as `ledger` without a ledger: its process idles.
+  const idle = Promise.withResolvers<void>();
+  const running = workers.length === 0 ? idle.promise : Promise.all(workers.map((worker) => worker.run()));
   // Whoever stops the workers hears of a failure; nobody need wait for `ended`.
   running.catch(() => undefined);
   return {
     ended: running,
     async stop() {
+      idle.resolve();
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
       await running;
     },

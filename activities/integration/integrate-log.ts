@@ -9,7 +9,12 @@ export interface IntegrateLogInput {
 
 const RUN_FOR_MS = 3_600_000;
 
-export const createIntegration = (deps: IntegrationDeps) => ({
+export interface IntegrationActivityDeps extends IntegrationDeps {
+  /** Aborted when the process stops: the SDK tells activities only at the end of the grace time. */
+  readonly stopping?: AbortSignal;
+}
+
+export const createIntegration = (deps: IntegrationActivityDeps) => ({
   /**
    * Integrates leaves, signs and publishes checkpoints, closes anchor windows, until cancelled or `runForMs` is over.
    * Key (origin): a repeat goes on where the last run stopped. Heartbeats every second. Throws LOG_ROLLBACK and
@@ -18,11 +23,11 @@ export const createIntegration = (deps: IntegrationDeps) => ({
   async integrateLog(input: IntegrateLogInput = {}): Promise<IntegrationReport> {
     const context = Context.current();
     const report = await runIntegration(deps, {
-      signal: context.cancellationSignal,
+      signal: AbortSignal.any([context.cancellationSignal, ...(deps.stopping === undefined ? [] : [deps.stopping])]),
       heartbeat: (details) => context.heartbeat(details),
       runForMs: input.runForMs ?? RUN_FOR_MS,
     });
-    // Cancelled or shutting down: said so, since a run that ends by itself would not be started anew.
+    // Cancelled: said so. A run that ends because the process stops is started anew by the workflow, elsewhere.
     if (context.cancellationSignal.aborted) await context.cancelled;
     return report;
   },
