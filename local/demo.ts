@@ -11,9 +11,10 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type ApiClient, createApiClient, type ProofView } from './demo/api-client.ts';
-import { withOtherDigest } from './demo/tamper.ts';
-import { createTeller, heading, statesInWords, timelineTable } from './demo/tell.ts';
+import { createDemoClient, type DemoClient, type ProofView } from './demo/demo-client.ts';
+import { formatTimeline } from './demo/format-timeline.ts';
+import { tamper } from './demo/tamper.ts';
+import { createTeller, heading, statesInWords } from './demo/tell.ts';
 import { type Stack, startStack } from './stack/start-stack.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
@@ -57,21 +58,18 @@ async function main(): Promise<void> {
 
 async function demonstrate(stack: Stack): Promise<void> {
   const { info } = stack;
-  const client = createApiClient(info.apiUrl, info.apiKey);
+  const client = createDemoClient(info);
   const file = await readFile(join(ROOT, SUBJECT));
 
   heading(`Submitting the digest of ${SUBJECT}, and ${RECORDS} digests of generated records`);
-  const proof = await client.submitProof(sha256(file), SUBJECT);
+  const proof = await client.submit({ digest: digestOf(file), reference: SUBJECT });
   say(`proof ${proof.id} accepted: it is committed, all else happens behind it`);
-  const records = Array.from({ length: RECORDS }, (_, i) =>
-    sha256(JSON.stringify({ record: i, amount: (i * 7919) % 10_000 })),
-  );
-  const bulk = await client.submitRecords(records);
+  const bulk = await client.submitBulk(Array.from({ length: RECORDS }, (_, i) => newRecord(i)));
   say(`submission ${bulk.id} of ${RECORDS} records accepted`);
-  const certified = await untilCertified(client, proof.id, bulk.id);
+  const [certified] = await Promise.all([untilFinal(client, proof.id), untilRecordsFinal(client, bulk.id)]);
 
-  heading(`The life of the proof of ${SUBJECT}`);
-  console.log(timelineTable(await client.readTimeline(proof.id)));
+  heading(`The life of the proof of ${SUBJECT}: each step, how long it took, and how long since the first`);
+  console.log(formatTimeline(await client.timeline(proof.id)));
 
   heading(`Evidence, in ${relative(process.cwd(), OUTPUT) || '.'}/`);
   await writeEvidence(stack, client, proof.id, file);
@@ -87,43 +85,50 @@ async function demonstrate(stack: Stack): Promise<void> {
   if (certified.state !== 'CERTIFIED') throw new Error(`the proof is ${certified.state}, not CERTIFIED`);
 }
 
-async function untilCertified(client: ApiClient, proofId: string, submissionId: string): Promise<ProofView> {
+async function untilFinal(client: DemoClient, id: string): Promise<ProofView> {
   const deadline = Date.now() + CERTIFIED_WITHIN_MS;
-  let shown = '';
-  for (;;) {
-    const [proof, bulk] = await Promise.all([client.readProof(proofId), client.readSubmission(submissionId)]);
-    const line = `${SUBJECT} ${proof.state}; records: ${statesInWords(bulk.states)}`;
-    if (line !== shown) say(line);
-    shown = line;
-    if (FINAL.includes(proof.state) && bulk.final) {
-      if (bulk.states.CERTIFIED !== RECORDS)
-        throw new Error(`not every record is CERTIFIED: ${statesInWords(bulk.states)}`);
-      return proof;
-    }
-    if (Date.now() > deadline) throw new Error(`not certified within ${CERTIFIED_WITHIN_MS / 1000} s`);
-    await delay(250);
+  for (let shown = ''; ; ) {
+    const proof = await client.read(id);
+    if (proof.state !== shown) say(`${SUBJECT}: ${proof.state}`);
+    shown = proof.state;
+    if (FINAL.includes(proof.state)) return proof;
+    if (Date.now() > deadline) throw new Error(`the proof is not certified within ${CERTIFIED_WITHIN_MS / 1000} s`);
+    await client.pause();
   }
 }
 
-async function writeEvidence(stack: Stack, client: ApiClient, proofId: string, file: Uint8Array): Promise<void> {
+async function untilRecordsFinal(client: DemoClient, submission: string): Promise<void> {
+  let last: Readonly<Record<string, number>> = {};
+  const late = delay(CERTIFIED_WITHIN_MS, undefined, { ref: false }).then(() => {
+    throw new Error(`the records are not certified within ${CERTIFIED_WITHIN_MS / 1000} s: ${statesInWords(last)}`);
+  });
+  const followed = client.followBulk(submission, (states) => {
+    last = states;
+    say(`records: ${statesInWords(states)}`);
+  });
+  await Promise.race([followed, late]);
+  if (last.CERTIFIED !== RECORDS) throw new Error(`not every record is CERTIFIED: ${statesInWords(last)}`);
+}
+
+async function writeEvidence(stack: Stack, client: DemoClient, proofId: string, file: Uint8Array): Promise<void> {
   await mkdir(OUTPUT, { recursive: true });
-  const bundle = await client.download(proofId, 'bundle');
+  const bundle = await client.text(`/v1/proofs/${proofId}/bundle`);
   const tampered = Uint8Array.from(file);
   tampered[0] = (tampered[0] ?? 0) ^ 1;
   const files: Readonly<Record<string, readonly [content: string | Uint8Array, what: string]>> = {
     'readme.bundle.json': [bundle, 'everything needed to verify the proof'],
-    'readme.certificate.jws': [
-      await client.download(proofId, 'certificate', 'application/jose'),
-      'the certificate, signed',
+    'readme.certificate.json': [await client.text(`/v1/proofs/${proofId}/certificate`), 'the certificate, signed'],
+    'readme.receipt.txt': [
+      await client.text(`/v1/proofs/${proofId}/receipt`),
+      'its place in the log (C2SP tlog-proof)',
     ],
-    'readme.receipt.txt': [await client.download(proofId, 'receipt'), 'its place in the log (C2SP tlog-proof)'],
     'trust.json': [
       await readFile(join(stack.dataDir, 'trust.json')),
       "the instance's published keys: whom a verifier believes",
     ],
     'README.md': [file, 'the file itself; it never left this machine'],
     'README.tampered.md': [tampered, 'a copy with one byte changed'],
-    'tampered.bundle.json': [withOtherDigest(bundle), 'a copy of the bundle for another digest'],
+    'tampered.bundle.json': [tamper(bundle), 'a copy of the bundle for another digest'],
   };
   for (const [name, [content, what]] of Object.entries(files)) {
     await writeFile(join(OUTPUT, name), content);
@@ -145,7 +150,7 @@ async function verify(args: readonly string[], expectedCode: number): Promise<vo
 
 async function showLinks(stack: Stack, proofId: string): Promise<void> {
   const { info } = stack;
-  const { operations } = await createApiClient(info.apiUrl, info.operatorKey).readProof(proofId);
+  const { operations } = await createDemoClient(info).read(proofId, 'operator');
   const bundle = JSON.parse(await readFile(join(OUTPUT, 'readme.bundle.json'), 'utf8')) as {
     anchors: { topicId: string; sequenceNumber: string }[];
   };
@@ -168,8 +173,12 @@ async function look(signal: AbortSignal): Promise<void> {
   process.stdin.destroy();
 }
 
-function sha256(content: string | Uint8Array): string {
-  return createHash('sha256').update(content).digest('hex');
+function newRecord(i: number): { digest: { alg: string; value: string }; reference: string } {
+  return { digest: digestOf(JSON.stringify({ record: i, amount: (i * 7919) % 10_000 })), reference: `record-${i}` };
+}
+
+function digestOf(content: string | Uint8Array): { alg: string; value: string } {
+  return { alg: 'sha-256', value: createHash('sha256').update(content).digest('hex') };
 }
 
 main().then(
