@@ -1,7 +1,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { runCommand } from '../stack/run-command.ts';
+import { findProcess } from '../stack/find-process.ts';
 
 const WAIT_FOR_ORPHANS_MS = 5_000;
 
@@ -23,6 +23,5 @@ export async function clearStaleLock(dataDir: string): Promise<void> {
 }
 
 async function isPostgresOf(pid: number, dataDir: string): Promise<boolean> {
-  const found = await runCommand('ps', ['-ww', '-o', 'args=', '-p', `${pid}`], { timeoutMs: 5_000 });
-  return found.code === 0 && found.output.includes(dataDir);
+  return (await findProcess(pid))?.command.includes(dataDir) === true;
 }

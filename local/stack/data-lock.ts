@@ -1,6 +1,6 @@
 import { mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runCommand } from './run-command.ts';
+import { findProcess } from './find-process.ts';
 
 /**
  * Takes a data folder for this process, so that two supervisors never run over one set of files. Returns the release.
@@ -12,16 +12,16 @@ export async function lockData(dataDir: string): Promise<() => Promise<void>> {
   for (;;) {
     try {
       const file = await open(path, 'wx');
-      await file.writeFile(JSON.stringify({ pid: process.pid, started: await startOf(process.pid) }));
+      await file.writeFile(JSON.stringify({ pid: process.pid, started: (await findProcess(process.pid))?.started }));
       await file.close();
       return () => rm(path, { force: true });
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
     }
     const holder = await readHolder(path);
-    if (holder !== undefined && holder.started !== '' && (await startOf(holder.pid)) === holder.started) {
+    if (holder !== undefined && (await findProcess(holder.pid))?.started === holder.started) {
       throw new Error(
-        `Proofline runs already over ${dataDir}: process ${holder.pid}, since ${holder.started}. Stop it first (Ctrl-C or kill ${holder.pid}).`,
+        `Proofline runs already over ${dataDir}: process ${holder.pid}. Stop it first (Ctrl-C or kill ${holder.pid}).`,
       );
     }
     await rm(path, { force: true });
@@ -36,13 +36,4 @@ async function readHolder(path: string): Promise<{ pid: number; started: string 
     // Written half, or gone: nobody holds it.
   }
   return undefined;
-}
-
-/** When a process began, as `ps` says it; empty if there is none. A reused process number has another start. */
-async function startOf(pid: number): Promise<string> {
-  const found = await runCommand('ps', ['-o', 'lstart=', '-p', `${pid}`], {
-    timeoutMs: 5_000,
-    env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
-  });
-  return found.code === 0 ? found.output.trim() : '';
 }

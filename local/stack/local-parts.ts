@@ -7,7 +7,7 @@ import { nodePart } from './node-part.ts';
 import type { PartSpec } from './part.ts';
 import { acceptsTcp, answersOk } from './ready.ts';
 import type { LocalSecrets } from './secrets.ts';
-import { SPLIT_METRICS_FROM, type StackPorts } from './stack-ports.ts';
+import type { StackPorts } from './stack-ports.ts';
 
 export const DATABASE = 'proofline';
 export const ORIGIN = 'localhost/proofline';
@@ -55,12 +55,18 @@ export function tsaPart(context: PartContext): PartSpec {
   });
 }
 
-/** One process with every pool, or with `split` one process a pool. */
-export function workerParts(context: ServerContext, pools: readonly string[], split: boolean): PartSpec[] {
-  const shift = context.ports.metrics - 9464;
-  const groups = split ? pools.map((pool) => ({ name: `worker-${pool}`, pool })) : [{ name: 'workers', pool: 'all' }];
+/** One process with every pool, or, given ports for the metrics of all but the first, one process a pool. */
+export function workerParts(
+  context: ServerContext,
+  pools: readonly string[],
+  morePorts: readonly number[] | undefined,
+): PartSpec[] {
+  const groups =
+    morePorts === undefined
+      ? [{ name: 'workers', pool: 'all' }]
+      : pools.map((pool) => ({ name: `worker-${pool}`, pool }));
   return groups.map(({ name, pool }, i) => {
-    const metricsPort = i === 0 ? context.ports.metrics : SPLIT_METRICS_FROM + shift + i;
+    const metricsPort = morePorts?.[i - 1] ?? context.ports.metrics;
     const client = context.keys.clients.worker;
     const settings = {
       ...motionSettings(context, metricsPort),

@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { findProcess } from './find-process.ts';
 import { runCommand } from './run-command.ts';
 
 /** A loopback TCP port that was free a moment ago. */
@@ -42,8 +43,8 @@ function isFree(port: number): Promise<boolean> {
 async function portOwner(port: number): Promise<string | undefined> {
   const pid = process.platform === 'linux' ? await listenerOnLinux(port) : await listenerByLsof(port);
   if (pid === undefined) return undefined;
-  const command = await runCommand('ps', ['-o', 'args=', '-p', pid], { timeoutMs: 5_000 });
-  return `process ${pid}${command.code === 0 ? ` (${command.output.trim().slice(0, 120)})` : ''}`;
+  const found = await findProcess(Number(pid));
+  return `process ${pid}${found === undefined ? '' : ` (${found.command.slice(0, 120)})`}`;
 }
 
 async function listenerOnLinux(port: number): Promise<string | undefined> {

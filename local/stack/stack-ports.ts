@@ -18,7 +18,7 @@ export type PortName = keyof typeof DEFAULT_PORTS;
 export type StackPorts = Readonly<Record<PortName, number>>;
 
 /** Where pools beyond the first have their metrics when each is a process of its own. */
-export const SPLIT_METRICS_FROM = 9470;
+const SPLIT_METRICS_FROM = 9471;
 
 /** The default ports, shifted; or with `any`, free ones chosen by the system. */
 export async function choosePorts(base: number | 'any'): Promise<StackPorts> {
@@ -27,4 +27,11 @@ export async function choosePorts(base: number | 'any'): Promise<StackPorts> {
     entries.push([name, base === 'any' ? await freePort() : port + base]);
   }
   return Object.fromEntries(entries) as Record<PortName, number>;
+}
+
+/** Where `count` pools beyond the first have their metrics: shifted, or with `any`, free ports chosen by the system. */
+export async function choosePoolPorts(base: number | 'any', count: number): Promise<readonly number[]> {
+  const ports: number[] = [];
+  for (let i = 0; i < count; i++) ports.push(base === 'any' ? await freePort() : SPLIT_METRICS_FROM + base + i);
+  return ports;
 }

@@ -31,7 +31,7 @@ import {
 import { type PartSpec, type RunningPart, type RunOptions, runPart } from './part.ts';
 import { requireFreePorts } from './ports.ts';
 import { type LocalSecrets, readOrMakeSecrets } from './secrets.ts';
-import { choosePorts, type StackPorts } from './stack-ports.ts';
+import { choosePoolPorts, choosePorts, type StackPorts } from './stack-ports.ts';
 import { writeTsasFile } from './tsas-file.ts';
 import { writeAtomically } from './write-atomically.ts';
 
@@ -137,7 +137,7 @@ async function boot({ options, dataDir, ports, guard, parts, stop }: Boot): Prom
   ]);
   const tsasFile = await writeTsasFile(dataDir, ports, keys);
   const servers: ServerContext = { ...context, postgres, temporal, secrets, tsasFile, ledgerFile };
-  const specs = [...(await workerSpecs(servers, options.splitPools === true)), relayPart(servers), apiPart(servers)];
+  const specs = [...(await workerSpecs(servers, options)), relayPart(servers), apiPart(servers)];
   await together(specs.map(start));
 
   const { instance, operatorKey } = secrets;
@@ -215,9 +215,9 @@ async function startParties({ context, start, consensusDelayMs }: PartiesContext
   return ledgerFile;
 }
 
-async function workerSpecs(context: ServerContext, split: boolean): Promise<PartSpec[]> {
+async function workerSpecs(context: ServerContext, { splitPools, ports }: StackOptions): Promise<PartSpec[]> {
   const { POOLS } = await import('../../workflows/policies.ts');
-  return workerParts(context, POOLS, split);
+  return workerParts(context, POOLS, splitPools ? await choosePoolPorts(ports ?? 0, POOLS.length - 1) : undefined);
 }
 
 /** Waits for every one before the first failure is thrown, so that what did start is known and can be stopped. */
