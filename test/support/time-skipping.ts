@@ -1,0 +1,17 @@
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { resolveTimeSkipping } from '../../local/temporal/resolve-time-skipping.ts';
+
+/**
+ * A server of its own on which workflows' timers take no time; undefined, said loudly, where it cannot be had (no Java
+ * ≥ 17, or neither a cache nor Maven). Its time is one for all workflows: use it serially, and tear it down.
+ */
+export async function createTimeSkipping(): Promise<TestWorkflowEnvironment | undefined> {
+  const found = await resolveTimeSkipping({ onProgress: (line) => process.stderr.write(`${line}\n`) });
+  if ('unavailable' in found) {
+    process.stderr.write(`\nSKIPPED: tests on the time-skipping server. ${found.unavailable}\n\n`);
+    return undefined;
+  }
+  return TestWorkflowEnvironment.createTimeSkipping({
+    server: { executable: { type: 'existing-path', path: found.path } },
+  });
+}
