@@ -63,7 +63,7 @@ export async function runChaos({ seed, durationMs, settleMs, say, keepDir }: Cha
   let family: readonly number[] = [];
   try {
     const tenants = await createTenants(stack, owner, dataDir);
-    const trust = parseTrustDocument(await (await fetch(`${stack.info.apiUrl}/.well-known/proofline.json`)).json());
+    const trust = parseTrustDocument(await (await fetch(`${stack.info.apiUrl}/.well-known/proofline.json`)).text());
     say(`up at ${stack.info.apiUrl}; ${durationMs / 1_000} s of storm, seed ${seed}`);
     const watch = watchLog(stack.info.apiUrl, trust);
     const clients = startClients(stack.info.apiUrl, tenants, random.fork('clients'));
