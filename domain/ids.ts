@@ -12,6 +12,8 @@ export type ApiKeyId = Id<'api-key'>;
 export type SubmissionId = Id<'submission'>;
 export type ProofId = Id<'proof'>;
 export type BatchId = Id<'batch'>;
+/** A request for commands on proofs. */
+export type CommandId = Id<'command'>;
 
 /** Source of ids; production uses `crypto.randomUUID`, tests a counter. */
 export type NewId = () => string;

@@ -1,7 +1,8 @@
-import { type BatchId, type TenantId, workflowIds } from '../domain/ids.ts';
+import { type BatchId, type SubmissionId, type TenantId, workflowIds } from '../domain/ids.ts';
 import type { AnchorPolicy, AnchorWindow } from '../domain/states.ts';
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
+import { joinBatch, takeRetries } from './retries.ts';
 
 /** Proofs that one batch carries, unless it is one submission above `LONE_SUBMISSION`. */
 export const BATCH_CAPACITY = 2_000;
@@ -59,33 +60,62 @@ export function formBatch(
     const { rows: lock } = await tx.query("SELECT pg_try_advisory_xact_lock(hashtext('proofline.form_batch')) AS held");
     if (!lock[0].held) return 'busy';
     const { rows: unsealed } = await tx.query(
-      "SELECT count(*)::int AS n FROM (SELECT FROM batches WHERE state = 'FORMED' LIMIT $1) b",
+      "SELECT count(*)::int AS n, coalesce(bool_or(of_retries), false) AS retrying FROM (SELECT of_retries FROM batches WHERE state = 'FORMED' LIMIT $1) b",
       [options.maxUnsealed],
     );
     if (unsealed[0].n >= options.maxUnsealed) return 'full';
+    // Retries hold at most one place before the seal, however many there are: they delay nobody by more than their batch.
+    const retries = unsealed[0].retrying ? undefined : await takeRetries(tx, BATCH_CAPACITY);
+    if (retries !== undefined) {
+      const batch = await insertBatch(tx, { ...retries, proofCount: retries.proofs.length, ofRetries: true }, options);
+      await joinBatch(tx, batch, retries.proofs);
+      return 'formed';
+    }
     const { rows: taken } = await tx.query(TAKE, [BATCH_CAPACITY, LONE_SUBMISSION]);
     if (taken.length === 0) return 'nothing';
-    const { anchor_policy: anchorPolicy, anchor_window: anchorWindow } = taken[0] as {
-      anchor_policy: AnchorPolicy;
-      anchor_window: AnchorWindow;
-    };
-    const start: BatchStart = {
-      batchId: options.newId() as BatchId,
-      generation: 1,
-      proofCount: taken.reduce((sum, row) => sum + row.proof_count, 0),
-      anchorPolicy,
-      tenantIds: shownTenants(taken.map((row) => row.tenant_id)),
-    };
     const submissions = taken.map((row) => row.submission_id);
-    await tx.query(
-      `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, anchor_deadline, formed_at)
-       SELECT $1, $2, $3, $4, min(anchor_deadline), $6 FROM submissions WHERE id = ANY ($5::uuid[])`,
-      [start.batchId, anchorPolicy, anchorWindow, start.proofCount, submissions, options.now],
+    const batch = await insertBatch(
+      tx,
+      {
+        anchorPolicy: taken[0].anchor_policy,
+        anchorWindow: taken[0].anchor_window,
+        proofCount: taken.reduce((sum, row) => sum + row.proof_count, 0),
+        tenants: taken.map((row) => row.tenant_id),
+        submissions,
+        ofRetries: false,
+      },
+      options,
     );
-    await tx.query('UPDATE submissions SET batch_id = $1 WHERE id = ANY ($2::uuid[])', [start.batchId, submissions]);
-    await enqueueMotion(tx, [startOf(start)], options.now);
+    await tx.query('UPDATE submissions SET batch_id = $1 WHERE id = ANY ($2::uuid[])', [batch, submissions]);
     return 'formed';
   });
+}
+
+interface NewBatch {
+  readonly anchorPolicy: AnchorPolicy;
+  readonly anchorWindow: AnchorWindow;
+  readonly proofCount: number;
+  readonly tenants: readonly TenantId[];
+  readonly submissions: readonly SubmissionId[];
+  readonly ofRetries: boolean;
+}
+
+/** The batch row and the start that it owes to Temporal. */
+async function insertBatch(
+  tx: Tx,
+  batch: NewBatch,
+  { newId, now }: { readonly newId: () => string; readonly now: string },
+): Promise<BatchId> {
+  const { anchorPolicy, anchorWindow, proofCount, ofRetries } = batch;
+  const batchId = newId() as BatchId;
+  await tx.query(
+    `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, of_retries, anchor_deadline, formed_at)
+     SELECT $1, $2, $3, $4, $5, min(anchor_deadline), $6 FROM submissions WHERE id = ANY ($7::uuid[])`,
+    [batchId, anchorPolicy, anchorWindow, proofCount, ofRetries, now, batch.submissions],
+  );
+  const tenantIds = shownTenants(batch.tenants);
+  await enqueueMotion(tx, [startOf({ batchId, generation: 1, proofCount, anchorPolicy, tenantIds })], now);
+  return batchId;
 }
 
 /** The outbox row that starts a batch's workflow. */
@@ -186,7 +216,8 @@ export async function readOpenBatches(
 ): Promise<readonly OpenBatch[]> {
   const { rows } = await db.query(
     `SELECT b.id AS "batchId", b.generation, b.proof_count AS "proofCount", b.anchor_policy AS "anchorPolicy", b.formed_at AS "formedAt",
-       (SELECT array_agg(DISTINCT s.tenant_id::text) FROM submissions s WHERE s.batch_id = b.id) AS tenants
+       (SELECT array_agg(DISTINCT m.tenant_id::text) FROM (
+         SELECT s.tenant_id FROM submissions s WHERE s.batch_id = b.id UNION ALL SELECT p.tenant_id FROM proofs p WHERE p.batch_id = b.id) m) AS tenants
      FROM batches b WHERE b.state <> 'CLOSED' AND b.formed_at < $1
        AND NOT EXISTS (SELECT FROM outbox o WHERE o.kind = 'start' AND o.payload ->> 'batchId' = b.id::text) AND (b.formed_at, b.id) > ($2, $3) ORDER BY b.formed_at, b.id LIMIT $4`,
     [before, after?.formedAt ?? '-infinity', after?.id ?? '00000000-0000-0000-0000-000000000000', limit],

@@ -8,7 +8,7 @@ export const CERTIFICATE_CHUNK = 1_000;
 
 /**
  * Queues for their licence unit the members whose evidence is complete under their own policy: anchored, or
- * timestamped with policy NONE or a PREFERRED deadline that has passed. Key (proof): queued or drafted once.
+ * timestamped with policy NONE, a PREFERRED deadline that has passed, or released by an operator. Key (proof): queued or drafted once.
  * Returns the tenants that have proofs of this batch in the queue.
  */
 export function queueForLicence(db: Db, batch: BatchId, now: string): Promise<readonly TenantId[]> {
@@ -18,7 +18,7 @@ export function queueForLicence(db: Db, batch: BatchId, now: string): Promise<re
       `WITH ready AS MATERIALIZED (
          SELECT p.id, p.tenant_id, p.org_unit_id, p.received_at FROM seals s JOIN proofs p ON p.id = s.proof_id
          WHERE s.batch_id = $1 AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)
-           AND (p.state = 'ANCHORED' OR (p.state = 'TIMESTAMPED' AND (p.anchor_policy = 'NONE' OR (p.anchor_policy = 'PREFERRED' AND p.anchor_deadline <= $2))))
+           AND (p.state = 'ANCHORED' OR (p.state = 'TIMESTAMPED' AND (p.anchor_policy = 'NONE' OR p.released_at IS NOT NULL OR (p.anchor_policy = 'PREFERRED' AND p.anchor_deadline <= $2))))
          ORDER BY p.id FOR UPDATE OF p)
        INSERT INTO licence_queue (tenant_id, received_at, proof_id, org_unit_id, batch_id)
        SELECT tenant_id, received_at, id, org_unit_id, $1 FROM ready ON CONFLICT (proof_id) DO NOTHING`,

@@ -2,7 +2,12 @@ import type pg from 'pg';
 import type { Db } from './pool.ts';
 
 /** Channels that transactions notify at commit. Payloads are empty: a notification only says "look". */
-export type Channel = 'proofline_intake' | 'proofline_outbox' | 'proofline_leaf' | 'proofline_done';
+export type Channel =
+  | 'proofline_intake'
+  | 'proofline_outbox'
+  | 'proofline_leaf'
+  | 'proofline_done'
+  | 'proofline_commands';
 
 const RECONNECT_MS = 1_000;
 

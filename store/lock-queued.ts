@@ -38,10 +38,11 @@ export async function lockReady(
     state: ProofState;
     anchor_policy: AnchorPolicy;
     is_due: boolean;
+    is_released: boolean;
     digest_alg: DigestAlgorithm;
     digest: Uint8Array;
   }>(
-    `SELECT id, state, anchor_policy, coalesce(anchor_deadline <= $2, false) AS is_due, digest_alg, digest
+    `SELECT id, state, anchor_policy, coalesce(anchor_deadline <= $2, false) AS is_due, released_at IS NOT NULL AS is_released, digest_alg, digest
      FROM proofs WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`,
     [ids, now],
   );
@@ -73,13 +74,23 @@ export async function lockReady(
 
 const MAY_BE_SERVED: ReadonlySet<ProofState> = new Set(['TIMESTAMPED', 'ANCHORED', 'AWAITING_LICENSE']);
 
-/** REQUIRED is never certified without an anchor, PREFERRED not before its deadline, ANCHORED only as what it says. */
+/**
+ * Unless an operator released it, REQUIRED is never certified without an anchor and PREFERRED not before its deadline;
+ * ANCHORED only as what it says.
+ */
 function isComplete(
-  proof: { readonly state: ProofState; readonly anchor_policy: AnchorPolicy; readonly is_due: boolean },
+  proof: {
+    readonly state: ProofState;
+    readonly anchor_policy: AnchorPolicy;
+    readonly is_due: boolean;
+    readonly is_released: boolean;
+  },
   coverage: Coverage,
 ): boolean {
   if (coverage.anchor !== undefined) return true;
-  if (proof.state === 'ANCHORED' || proof.anchor_policy === 'REQUIRED') return false;
+  if (proof.state === 'ANCHORED') return false;
+  if (proof.is_released) return true;
+  if (proof.anchor_policy === 'REQUIRED') return false;
   // Whoever waits for a licence was complete when it began to, whatever another machine's clock says of the deadline.
   return proof.anchor_policy === 'NONE' || proof.is_due || proof.state === 'AWAITING_LICENSE';
 }

@@ -44,9 +44,12 @@ export function freezeStatements(
     );
     const { rows } = await tx.query<UnfrozenRow>(
       `SELECT p.id, p.tenant_id, p.digest_alg, p.digest, p.reference, p.reference_salt, p.metadata, p.metadata_salt, p.received_at
-       FROM submissions s JOIN proofs p ON p.submission_id = s.id LEFT JOIN seals z ON z.proof_id = p.id
-       WHERE s.batch_id = $1 AND z.proof_id IS NULL AND p.state = 'RECEIVED'
-       ORDER BY s.received_at, s.id, p.ordinal LIMIT $2`,
+       FROM (
+         SELECT p.* FROM submissions s JOIN proofs p ON p.submission_id = s.id WHERE s.batch_id = $1 AND p.batch_id IS NULL
+         UNION ALL SELECT p.* FROM proofs p WHERE p.batch_id = $1) p
+       LEFT JOIN seals z ON z.proof_id = p.id
+       WHERE z.proof_id IS NULL AND p.state = 'RECEIVED' AND NOT EXISTS (SELECT FROM retry_queue q WHERE q.proof_id = p.id)
+       ORDER BY p.received_at, p.submission_id, p.ordinal LIMIT $2`,
       [input.batch, SEAL_CHUNK],
     );
     if (rows.length === 0) return 0;
@@ -124,8 +127,10 @@ export function storeSeals(
     const byId = new Map(input.seals.map((seal) => [seal.proofId, seal]));
     const { rows: open } = await tx.query<{ id: ProofId; tenant_id: TenantId }>(
       `SELECT p.id, p.tenant_id FROM proofs p JOIN seals s ON s.proof_id = p.id
-       WHERE p.id = ANY ($1::uuid[]) AND p.state = 'RECEIVED' AND s.signature IS NULL ORDER BY p.id FOR UPDATE OF p`,
-      [[...byId.keys()]],
+       JOIN unnest($1::uuid[], $2::text[]) AS u (proof, statement) ON u.proof = p.id
+       -- Another statement was frozen meanwhile, by the next key version or the next batch: this signature is not its.
+       WHERE p.state = 'RECEIVED' AND s.signature IS NULL AND s.statement = u.statement ORDER BY p.id FOR UPDATE OF p`,
+      [[...byId.keys()], input.seals.map((seal) => seal.statement)],
     );
     if (open.length === 0) return 0;
     // Leaves in the order of the submission, not of the locks.

@@ -13,6 +13,8 @@ export interface TimelineRow {
   readonly state: ProofState;
   /** False where the step is noted beside a state that stays. */
   readonly changesState?: boolean;
+  /** For a note that is no event of the catalogue. */
+  readonly withoutEvent?: boolean;
   /** RFC 3339 UTC with microseconds. */
   readonly at: string;
   readonly leafRange?: { readonly from: bigint; readonly to: bigint };
@@ -24,13 +26,13 @@ export interface TimelineRow {
 const APPEND = `
   WITH rows AS (
     SELECT * FROM jsonb_to_recordset($1) AS r (tenant uuid, submission uuid, batch uuid, state proof_state, changes boolean, at timestamptz, leaf_from bigint,
-      leaf_to bigint, members uuid[], exceptions uuid[], detail jsonb, type text)
+      leaf_to bigint, members uuid[], exceptions uuid[], detail jsonb, type text, is_event boolean)
   ), steps AS (
     INSERT INTO timeline (tenant_id, submission_id, batch_id, state, changes_state, at, leaf_from, leaf_to, members, exceptions, detail)
     SELECT tenant, submission, batch, state, changes, at, leaf_from, leaf_to, members, exceptions, detail FROM rows
   )
   INSERT INTO events (at, type, tenant_id, submission_id, batch_id, state, leaf_from, leaf_to, members, exceptions, payload)
-  SELECT at, type, tenant, submission, batch, state, leaf_from, leaf_to, members, exceptions, detail FROM rows`;
+  SELECT at, type, tenant, submission, batch, state, leaf_from, leaf_to, members, exceptions, detail FROM rows WHERE is_event`;
 
 /** Appends steps to the timeline and their events, in the transaction that changes the states. Nothing is ever changed. */
 export async function appendTimeline(tx: Tx, rows: readonly TimelineRow[]): Promise<void> {
@@ -50,6 +52,7 @@ export async function appendTimeline(tx: Tx, rows: readonly TimelineRow[]): Prom
         exceptions: uuidArray(row.exceptions),
         detail: row.detail ?? null,
         type: EVENT_OF_STATE[row.state],
+        is_event: row.withoutEvent !== true,
       })),
     ),
   ]);

@@ -3,7 +3,9 @@ import { Gauge } from 'prom-client';
 import type { Clock } from '../domain/clock.ts';
 import { toMicros } from '../domain/clock.ts';
 import { formBatch } from '../store/batches.ts';
+import { applyPending } from '../store/commands.ts';
 import { wakeOverdue } from '../store/evidence.ts';
+import { expandFilters } from '../store/expand-commands.ts';
 import { listen } from '../store/listen.ts';
 import { type DueMotion, deleteMotion, postponeMotion, readOutboxLag, takeDueMotion } from '../store/outbox.ts';
 import { type Db, inTransaction } from '../store/pool.ts';
@@ -38,7 +40,7 @@ export interface RelayDeps extends MotionDelivery {
 
 /**
  * The bridge from Postgres to Temporal, and with the reconciler its only user: forms batches, delivers the outbox,
- * wakes batches whose deadline passed, rebuilds motion that is gone. Several may run; locks share the work.
+ * applies support verbs, wakes batches whose deadline passed, rebuilds motion that is gone. Several may run; locks share the work.
  */
 export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
   const { db, clock, logger } = deps;
@@ -54,6 +56,13 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
         'formed',
     }),
     deliver: startLoop({ everyMs: POLL_MS, onError: failed('deliver'), turn: () => deliverDue(deps) }),
+    commands: startLoop({
+      everyMs: POLL_MS,
+      onError: failed('commands'),
+      // Filters go a step at a time, behind what waits already, so that a command for one proof never waits for all of them.
+      turn: async () =>
+        (await applyPending(db, { origin: deps.origin, now: clock.nowMicros() })) > 0 || (await expandFilters(db)),
+    }),
     overdue: startLoop({
       everyMs: POLL_MS,
       onError: failed('overdue'),
@@ -68,7 +77,8 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
     }),
     reconcile: startLoop({ everyMs: deps.reconcileMs, onError: failed('reconcile'), turn: () => reconcile(deps) }),
   };
-  const listening = listen(db, ['proofline_intake', 'proofline_outbox'], (channel) => {
+  const listening = listen(db, ['proofline_intake', 'proofline_outbox', 'proofline_commands'], (channel) => {
+    if (channel === 'proofline_commands') loops.commands.wake();
     if (channel === 'proofline_intake') loops.form.wake();
     loops.deliver.wake();
   });

@@ -11,7 +11,7 @@ import {
 import type { CertificateActivities } from '../activities/certificates/certify-proofs.ts';
 import type { SealingActivities } from '../activities/sealing/seal-batch.ts';
 import { activity } from './activity.ts';
-import { evidenceComplete, licencesGranted, searchAttributes } from './messages.ts';
+import { commandsApplied, evidenceComplete, licencesGranted, searchAttributes } from './messages.ts';
 import { createPersistence } from './persist.ts';
 import { LICENCE_RECHECK_MS } from './policies.ts';
 
@@ -35,6 +35,8 @@ export async function certifyBatch(input: CertifyBatchInput): Promise<void> {
   };
   setHandler(evidenceComplete, wake);
   setHandler(licencesGranted, wake);
+  // Support verbs are applied in SQL by the relay, whether Temporal is there or not; the batch only looks again.
+  setHandler(commandsApplied, wake);
   const { persist } = createPersistence();
   const { batchId } = input;
   const sealBatch = activity<SealingActivities['sealBatch']>('sealBatch', `${input.proofCount} proofs`);

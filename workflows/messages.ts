@@ -6,6 +6,8 @@ import { defineSignal, defineUpdate } from '@temporalio/workflow';
 export const evidenceComplete = defineSignal('evidenceComplete');
 /** To `certifyBatch`: a drain elsewhere drafted certificates of this batch. */
 export const licencesGranted = defineSignal('licencesGranted');
+/** To `certifyBatch`: support verbs were applied to proofs of this batch; Postgres has what they changed. */
+export const commandsApplied = defineSignal('commandsApplied');
 /** To any workflow in its slow phase: try again now. */
 export const retryNow = defineSignal('retryNow');
 /** To `anchorCheckpoint`, after REJECTED: funds or configuration are mended. */
