@@ -1,5 +1,5 @@
 import { ProoflineError } from '../domain/errors.ts';
-import { type Db, inTransaction } from './pool.ts';
+import { asStoreError, type Db, inTransaction } from './pool.ts';
 
 /** A key as the signer shows it; instants RFC 3339. */
 export interface KeyToPublish {
@@ -16,6 +16,21 @@ export interface KeyToPublish {
     readonly validTo?: string;
     readonly compromisedAt?: string;
   }[];
+}
+
+type Jwk = KeyToPublish['versions'][number]['jwk'];
+
+/** The public key that was published for a version, undefined before it was. Throws STORE_UNAVAILABLE. */
+export async function readPublishedJwk(db: Db, kid: string, version: number): Promise<Jwk | undefined> {
+  try {
+    const { rows } = await db.query<{ jwk: Jwk }>('SELECT jwk FROM published_keys WHERE kid = $1 AND version = $2', [
+      kid,
+      version,
+    ]);
+    return rows[0]?.jwk;
+  } catch (error) {
+    throw asStoreError(error);
+  }
 }
 
 /** What a version once was for readers, it stays: later answers of a signer only narrow it. */

@@ -17,10 +17,12 @@ import { createTsaPool } from '../activities/timestamping/tsa-pool.ts';
 import type { Clock } from '../domain/clock.ts';
 import { advanceEvidence } from '../store/evidence.ts';
 import type { Db } from '../store/pool.ts';
+import { readPublishedJwk } from '../store/published-keys.ts';
 import { isSerialUnused } from '../store/timestamps.ts';
 import { POLICIES, type Pool } from '../workflows/policies.ts';
 import type { WorkerConfig } from './config.ts';
 import { readTsas } from './read-tsas.ts';
+import { watchTsas } from './watch-tsas.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: what Worker.create takes
 type Activities = Record<string, (...args: any[]) => Promise<unknown>>;
@@ -60,6 +62,7 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
           certFile: config.signerCertFile,
           keyFile: config.signerKeyFile,
           clock,
+          pins: (kid, version) => readPublishedJwk(db, kid, version),
         })
       : undefined;
   if (signer !== undefined) closers.push(() => signer.close());
@@ -89,6 +92,7 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
       clock,
       random: randomBytes,
       isSerialUnused: (tsa, serial) => isSerialUnused(db, tsa, serial),
+      onAttempt: watchTsas(logger),
     });
     closers.push(() => pool.close());
     Object.assign(

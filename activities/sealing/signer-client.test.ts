@@ -173,7 +173,7 @@ describe('signer client', () => {
       x = '',
       y = '',
     } = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' });
-    await expect(open({ pins: () => ({ kty, crv, x, y }) }).sign(seal(1))).rejects.toEqual(
+    await expect(open({ pins: async () => ({ kty, crv, x, y }) }).sign(seal(1))).rejects.toEqual(
       error('SIGNER_BAD_SIGNATURE'),
     );
   });

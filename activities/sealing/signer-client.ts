@@ -51,10 +51,10 @@ export interface SignerClientOptions extends SignerTransportOptions {
   /** Keeps apart the idempotency keys of systems that share a signer. */
   readonly namespace?: string;
   /**
-   * The public key known for a version, e.g. from `published_keys`. A version without one is pinned as the signer
-   * first showed it to this client.
+   * The public key known for a version, e.g. from `published_keys`; asked when the signer first shows the version. One
+   * without is pinned as it was shown.
    */
-  readonly pins?: (kid: string, version: number) => SignerJwk | undefined;
+  readonly pins?: (kid: string, version: number) => Promise<SignerJwk | undefined>;
 }
 
 const MAX_VALUES = 1_000;
@@ -64,14 +64,14 @@ const VERIFY_AT_ONCE = 64;
 
 export function createSignerClient(options: SignerClientOptions): Signer {
   const transport = createSignerTransport(options);
-  const { namespace = 'proofline', pins = () => undefined } = options;
+  const { namespace = 'proofline', pins = async () => undefined } = options;
   const pinned = new Map<string, { readonly alg: SignerAlg; readonly jwk: SignerJwk; readonly key: KeyObject }>();
 
   /** Remembers each version's public key; a version that shows another key than before is refused. */
-  function pin(key: SignerKey): SignerKey {
+  async function pin(key: SignerKey): Promise<SignerKey> {
     for (const { version, alg, jwk } of key.versions) {
       const id = `${key.kid}/${version}`;
-      const known = pins(key.kid, version) ?? pinned.get(id)?.jwk;
+      const known = pinned.get(id)?.jwk ?? (await pins(key.kid, version)) ?? pinned.get(id)?.jwk;
       if (known !== undefined && !isSameJwk(known, jwk))
         throw new ProoflineError(
           'SIGNER_BAD_SIGNATURE',
@@ -147,7 +147,7 @@ export function createSignerClient(options: SignerClientOptions): Signer {
 
   return {
     info: async () => readInfo(await transport.get('/v1/info')),
-    keys: async () => readKeys(await transport.get('/v1/keys')).map(pin),
+    keys: async () => Promise.all(readKeys(await transport.get('/v1/keys')).map(pin)),
     key: fetchKey,
     async sign(request, signal) {
       const signatures: Uint8Array[] = [];

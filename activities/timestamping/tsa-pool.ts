@@ -65,6 +65,8 @@ export interface TsaAttempt {
   readonly outcome: 'stamped' | 'skipped-breaker' | 'skipped-bucket' | Extract<ErrorCode, `TSA_${string}`>;
   readonly detail: string;
   readonly durationMs: number;
+  /** Of a token: its time minus ours at the middle of the exchange, milliseconds. */
+  readonly driftMs?: number;
 }
 
 export interface TsaPool {
@@ -132,8 +134,17 @@ export function createTsaPool(options: TsaPoolOptions): TsaPool {
       for (const { tsa, bucket, breaker } of members) {
         signal?.throwIfAborted();
         const began = nowMs();
-        const tell = (outcome: TsaAttempt['outcome'], detail = '') =>
-          options.onAttempt?.({ tsa: tsa.name, outcome, detail, durationMs: nowMs() - began });
+        const tell = (outcome: TsaAttempt['outcome'], detail = '', genTime?: string) => {
+          const durationMs = nowMs() - began;
+          const driftMs = genTime === undefined ? undefined : Date.parse(genTime) - (began + durationMs / 2);
+          options.onAttempt?.({
+            tsa: tsa.name,
+            outcome,
+            detail,
+            durationMs,
+            ...(driftMs !== undefined && { driftMs }),
+          });
+        };
         // The bucket first: a try that half-open admits must really go out.
         if (breaker.state() === 'open') {
           tell('skipped-breaker');
@@ -150,7 +161,7 @@ export function createTsaPool(options: TsaPoolOptions): TsaPool {
         try {
           const stamped = await attempt(tsa, imprint, signal);
           breaker.succeeded();
-          tell('stamped');
+          tell('stamped', '', stamped.genTime);
           return stamped;
         } catch (error) {
           settle(breaker, error, signal);

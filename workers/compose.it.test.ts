@@ -1,0 +1,85 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { pino } from 'pino';
+import type { Signer } from '../activities/sealing/signer-client.ts';
+import { systemClock } from '../domain/clock.ts';
+import { sealHeader, sealSigningInput } from '../domain/seal.ts';
+import { type RunningSigner, startSigner } from '../local/signer/start-signer.ts';
+import { publishKeys } from '../store/published-keys.ts';
+import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
+import { type Composed, composeActivities } from './compose.ts';
+import { parseWorkerConfig } from './config.ts';
+
+const clock = systemClock();
+let database: TestDatabase;
+let folders: string;
+const running: (Composed | RunningSigner)[] = [];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  folders = await mkdtemp(join(tmpdir(), 'proofline-compose-'));
+});
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await ('stop' in one ? one.stop() : one.close());
+});
+afterAll(async () => {
+  await database.drop();
+  await rm(folders, { recursive: true, force: true });
+});
+
+/** The adapters of a signer pool over a signer whose keys lie in the folder of this name. */
+async function startOver(name: string): Promise<Signer> {
+  const signer = await startSigner({ dir: join(folders, name), clock });
+  running.push(signer);
+  const { certFile, keyFile } = signer.keys.clients.worker;
+  const config = parseWorkerConfig({
+    PROOFLINE_POOLS: 'signer',
+    PROOFLINE_DB_WORKER_URL: database.url('proofline_worker'),
+    PROOFLINE_TEMPORAL_ADDRESS: '127.0.0.1:1',
+    PROOFLINE_ORIGIN: 'compose.test/log',
+    PROOFLINE_INSTANCE: 'test',
+    PROOFLINE_PUBLIC_URL: 'http://127.0.0.1:1',
+    PROOFLINE_SIGNER_URL: signer.url,
+    PROOFLINE_SIGNER_CA_FILE: signer.keys.transportCaFile,
+    PROOFLINE_SIGNER_CERT_FILE: certFile,
+    PROOFLINE_SIGNER_KEY_FILE: keyFile,
+    PROOFLINE_SIGNING_ROOTS_FILE: signer.keys.signingRoot.certFile,
+    PROOFLINE_TSAS_FILE: 'unused',
+    PROOFLINE_LICENSE_ISSUERS_FILE: 'unused',
+  });
+  const composed = await composeActivities({
+    config,
+    db: database.pool('proofline_worker'),
+    clock,
+    logger: pino({ level: 'silent' }),
+    stopping: new AbortController().signal,
+  });
+  running.push(composed);
+  if (composed.signer === undefined) throw new Error('the signer pool has a signer');
+  return composed.signer;
+}
+
+const sealOne = (signer: Signer): Promise<unknown> =>
+  signer.sign({
+    kid: 'seal',
+    alg: 'ES256',
+    kind: 'tbs',
+    values: [sealSigningInput(sealHeader('seal', 1), Buffer.from('{}'))],
+    context: {},
+  });
+
+describe('a process with the signer pool', () => {
+  it('refuses, after a restart, a signer that shows other keys than those published', async () => {
+    const first = await startOver('first');
+    await sealOne(first);
+    await publishKeys(database.pool('proofline_worker'), await first.keys(), clock.nowMicros());
+    await sealOne(await startOver('first'));
+
+    const swapped = await startOver('swapped');
+    await expect(sealOne(swapped)).rejects.toMatchObject({ code: 'SIGNER_BAD_SIGNATURE' });
+    await expect(swapped.key('log')).rejects.toMatchObject({ code: 'SIGNER_BAD_SIGNATURE' });
+    await expect(swapped.keys()).rejects.toMatchObject({ code: 'SIGNER_BAD_SIGNATURE' });
+  });
+});

@@ -1,0 +1,41 @@
+import type { Logger } from 'pino';
+import { Counter, Gauge, Histogram } from 'prom-client';
+import type { TsaAttempt } from '../activities/timestamping/tsa-pool.ts';
+
+/** A token so far from our clock is still good (60 s are allowed), but one of the two clocks needs somebody. */
+const DRIFT_MS = 5_000;
+
+const attempts = new Counter({
+  name: 'proofline_tsa_attempts_total',
+  help: 'Requests to timestamp authorities, and requests spared, by outcome.',
+  labelNames: ['tsa', 'outcome'],
+});
+const durations = new Histogram({
+  name: 'proofline_tsa_request_duration_seconds',
+  help: 'Time of a request to a timestamp authority with its verification.',
+  labelNames: ['tsa'],
+  buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+});
+const drifts = new Gauge({
+  name: 'proofline_tsa_drift_seconds',
+  help: "The time of the authority's last token minus ours.",
+  labelNames: ['tsa'],
+});
+
+/** Counts what the pool of authorities tells, and warns of bad tokens, refusals, and once of each drift that begins. */
+export function watchTsas(logger: Logger): (attempt: TsaAttempt) => void {
+  const drifting = new Set<string>();
+  return ({ tsa, outcome, detail, durationMs, driftMs }) => {
+    attempts.inc({ tsa, outcome });
+    if (outcome.startsWith('skipped-')) return;
+    durations.observe({ tsa }, durationMs / 1000);
+    if (outcome !== 'stamped') logger.warn({ tsa, outcome, detail }, 'a timestamp authority gave no good token');
+    if (driftMs === undefined) return;
+    drifts.set({ tsa }, driftMs / 1000);
+    if (Math.abs(driftMs) <= DRIFT_MS) drifting.delete(tsa);
+    else if (!drifting.has(tsa)) {
+      drifting.add(tsa);
+      logger.warn({ tsa, driftMs }, "our clock and a timestamp authority's drift apart");
+    }
+  };
+}
