@@ -7,17 +7,22 @@ const RECONNECT_MS = 500;
 
 /** Sends the logs of the SDK's core through ours. Once a process, before anything else of the SDK. */
 export function installRuntime(logger: Logger): void {
+  // Errors are written whole only under the name that the logger's serializer knows.
+  const facts = ({ error, ...meta }: Record<string, unknown> = {}): object => ({
+    ...meta,
+    ...(error === undefined ? {} : { err: error }),
+  });
   Runtime.install({
     // The entry point stops everything in order; the SDK's own handlers would stop the workers first.
     shutdownSignals: [],
     logger: {
       log: (level, message, meta) =>
-        logger[level === 'WARN' ? 'warn' : level === 'ERROR' ? 'error' : 'debug']({ ...meta }, message),
-      trace: (message, meta) => logger.trace({ ...meta }, message),
-      debug: (message, meta) => logger.debug({ ...meta }, message),
-      info: (message, meta) => logger.info({ ...meta }, message),
-      warn: (message, meta) => logger.warn({ ...meta }, message),
-      error: (message, meta) => logger.error({ ...meta }, message),
+        logger[level === 'WARN' ? 'warn' : level === 'ERROR' ? 'error' : 'debug'](facts(meta), message),
+      trace: (message, meta) => logger.trace(facts(meta), message),
+      debug: (message, meta) => logger.debug(facts(meta), message),
+      info: (message, meta) => logger.info(facts(meta), message),
+      warn: (message, meta) => logger.warn(facts(meta), message),
+      error: (message, meta) => logger.error(facts(meta), message),
     },
   });
 }
