@@ -32,6 +32,8 @@ const BODIES: Record<NonNullable<Route['body']>, { body: unknown; type: string }
   submission: { body: { proofs: [{ digest }] }, type: 'application/json' },
   bundle: { body: { bundle: {} }, type: 'application/json' },
   grant: { body: 'a.b.c', type: 'application/jose' },
+  command: { body: { reason: 'a test' }, type: 'application/json' },
+  commands: { body: { verb: 'cancel', reason: 'a test', proofs: [randomUUID()] }, type: 'application/json' },
 };
 const pathOf = (route: Route, id: string): string => route.path.replace('{id}', id).replaceAll(/\{[a-z0-9]+\}/g, '0');
 const ask = (send: Call, route: Route, id: string, headers = {}): Promise<Answer> => {

@@ -10,6 +10,7 @@ import { identifyRequest } from './middleware/identify-request.ts';
 import { limitRate } from './middleware/limit-rate.ts';
 import { readBody } from './middleware/read-body-of.ts';
 import { type ApiDeps, type Route, toExpressPath } from './route.ts';
+import { commandRoutes } from './routes/commands.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
 import { licenceRoutes } from './routes/licences.ts';
@@ -22,6 +23,7 @@ import { createValidation, warmUp } from './validation.ts';
 /** Every route of the API. */
 export const ROUTES: readonly Route[] = [
   ...proofRoutes,
+  ...commandRoutes,
   ...evidenceRoutes,
   ...submissionRoutes,
   ...verificationRoutes,

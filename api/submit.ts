@@ -35,8 +35,7 @@ export async function submit(
   idempotencyKey: string | undefined,
   submitted: Submitted,
 ): Promise<SubmitResult> {
-  if (idempotencyKey !== undefined && !IDEMPOTENCY_KEY.test(idempotencyKey))
-    throw new ProoflineError('IDEMPOTENCY_KEY_MALFORMED');
+  checkIdempotencyKey(idempotencyKey);
   const request = createRequest(deps, caller, route, idempotencyKey, submitted);
   // Both at once: proofs accepted in the same moment count as neither earlier nor later.
   const [outcome, earlier] = await Promise.all([
@@ -62,6 +61,11 @@ export async function submit(
     throw new ProoflineError('STORE_UNAVAILABLE', 'the submission of this idempotency key cannot be read yet');
   if (first.bodyHash !== submitted.bodyHash) throw new ProoflineError('IDEMPOTENCY_KEY_REUSED');
   return { outcome: 'replayed', submission: first.id, firstProof: first.firstProof };
+}
+
+/** Throws IDEMPOTENCY_KEY_MALFORMED. */
+export function checkIdempotencyKey(key: string | undefined): void {
+  if (key !== undefined && !IDEMPOTENCY_KEY.test(key)) throw new ProoflineError('IDEMPOTENCY_KEY_MALFORMED');
 }
 
 function createRequest(

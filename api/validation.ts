@@ -25,6 +25,8 @@ const TYPES: Record<NonNullable<Route['body']>, readonly string[]> = {
   submission: ['application/json', 'application/x-ndjson'],
   bundle: ['application/json'],
   grant: ['application/jose', 'text/plain'],
+  command: ['application/json'],
+  commands: ['application/json'],
 };
 
 /** Compiles every operation's schemas, so that no client waits for that. Rejects if the contract cannot be read. */

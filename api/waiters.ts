@@ -1,8 +1,9 @@
 /**
- * `?wait`: many requests that wait for the end of a proof or submission share one question to the store, asked when a
+ * Many requests that wait for the end of a proof, submission (`?wait`) or command share one question to the store, asked when a
  * transition has notified and every 250 ms besides. One connection listens for all; none is held per waiter.
  */
-import type { ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
+import type { CommandId, ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
+import { finishedCommands } from '../store/command-requests.ts';
 import type { Db } from '../store/pool.ts';
 import { finalProofs } from '../store/proofs.read.ts';
 import { finalSubmissions } from '../store/submissions.read.ts';
@@ -11,11 +12,9 @@ import { withTenant } from '../store/tenant-scope.ts';
 const POLL_MS = 250;
 const MAX_WAITERS = 2_000;
 
-export interface WaitFor {
-  readonly kind: 'proof' | 'submission';
-  readonly id: ProofId | SubmissionId;
-  readonly tenant: TenantId;
-}
+export type WaitFor =
+  | { readonly kind: 'proof' | 'submission'; readonly id: ProofId | SubmissionId; readonly tenant: TenantId }
+  | { readonly kind: 'command'; readonly id: CommandId };
 
 export interface Waiters {
   /** Resolves when the thing has reached its end, after `timeoutMs`, on `signal`, or at once if too many wait. Never rejects. */
@@ -27,7 +26,8 @@ export interface Waiters {
   readonly size: number;
 }
 
-interface Waiter extends WaitFor {
+interface Waiter {
+  readonly target: WaitFor;
   readonly release: () => void;
 }
 
@@ -48,8 +48,8 @@ export function createWaiters(db: Db, onError: (error: unknown) => void): Waiter
     isAsking = true;
     isWoken = false;
     try {
-      for (const [tenant, waiters] of Map.groupBy(waiting, (waiter) => waiter.tenant))
-        await askFor(db, tenant, waiters);
+      const scopes = Map.groupBy(waiting, ({ target }) => (target.kind === 'command' ? undefined : target.tenant));
+      for (const [tenant, waiters] of scopes) await askFor(db, tenant, waiters);
     } catch (error) {
       onError(error);
     }
@@ -62,7 +62,7 @@ export function createWaiters(db: Db, onError: (error: unknown) => void): Waiter
       if (isStopped || signal.aborted || waiting.size >= MAX_WAITERS) return Promise.resolve();
       return new Promise((resolve) => {
         const waiter: Waiter = {
-          ...target,
+          target,
           release: () => {
             clearTimeout(timeout);
             signal.removeEventListener('abort', waiter.release);
@@ -91,15 +91,19 @@ export function createWaiters(db: Db, onError: (error: unknown) => void): Waiter
   };
 }
 
-async function askFor(db: Db, tenant: TenantId, waiters: readonly Waiter[]): Promise<void> {
+/** Without a tenant: commands, which whoever waits has just been shown. */
+async function askFor(db: Db, tenant: TenantId | undefined, waiters: readonly Waiter[]): Promise<void> {
   const idsOf = (kind: WaitFor['kind']): string[] =>
-    waiters.filter((waiter) => waiter.kind === kind).map(({ id }) => id);
+    waiters.filter(({ target }) => target.kind === kind).map(({ target }) => target.id);
   const proofs = idsOf('proof') as ProofId[];
   const submissions = idsOf('submission') as SubmissionId[];
-  const ended = await withTenant(db, tenant, async (tx) => [
-    ...(proofs.length === 0 ? [] : await finalProofs(tx, proofs)),
-    ...(submissions.length === 0 ? [] : await finalSubmissions(tx, submissions)),
-  ]);
+  const ended: readonly string[] =
+    tenant === undefined
+      ? await finishedCommands(db, idsOf('command') as CommandId[])
+      : await withTenant(db, tenant, async (tx) => [
+          ...(proofs.length === 0 ? [] : await finalProofs(tx, proofs)),
+          ...(submissions.length === 0 ? [] : await finalSubmissions(tx, submissions)),
+        ]);
   const done = new Set<string>(ended);
-  for (const waiter of waiters) if (done.has(waiter.id)) waiter.release();
+  for (const { target, release } of waiters) if (done.has(target.id)) release();
 }

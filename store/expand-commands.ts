@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { MAX_COMMANDS } from '../domain/commands.ts';
 import { type Db, inTransaction } from './pool.ts';
 
@@ -24,11 +23,11 @@ export function expandFilters(db: Db): Promise<boolean> {
     if (last !== undefined) {
       await tx.query(
         `INSERT INTO proof_commands (id, request_id, n, proof_id, tenant_id, verb, actor, reason, created_at)
-         SELECT u.command, r.id, (SELECT coalesce(max(n) + 1, 0) FROM proof_commands WHERE request_id = r.id) + u.n - 1,
+         SELECT gen_random_uuid(), r.id, (SELECT coalesce(max(n) + 1, 0) FROM proof_commands WHERE request_id = r.id) + u.n - 1,
            p.id, p.tenant_id, r.verb, r.actor, r.reason, r.created_at
-         FROM command_requests r, unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS u (proof, command, n) JOIN proofs p ON p.id = u.proof
+         FROM command_requests r, unnest($2::uuid[]) WITH ORDINALITY AS u (proof, n) JOIN proofs p ON p.id = u.proof
          WHERE r.id = $1`,
-        [request.id, matched.map((row) => row.id), matched.map(() => randomUUID())],
+        [request.id, matched.map((row) => row.id)],
       );
     }
     const more = matched.length === MAX_COMMANDS;

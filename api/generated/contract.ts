@@ -151,6 +151,133 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/proofs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a proof
+         * @description For its owner and for support, until its certificate is drafted. A sealed proof keeps its leaf. 409 TRANSITION_NOT_ALLOWED with the reason.
+         */
+        post: operations["cancelProof"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/proofs/{id}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reject a proof
+         * @description For support, until its certificate is drafted; `failure` then holds the reason. 409 TRANSITION_NOT_ALLOWED with the reason.
+         */
+        post: operations["rejectProof"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/proofs/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry the stage that failed
+         * @description For support, on a FAILED proof. 409 TRANSITION_NOT_ALLOWED with the reason.
+         */
+        post: operations["retryProof"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/proofs/{id}/certify-without-anchor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Certify a timestamped proof without waiting for its anchor
+         * @description For support, on a TIMESTAMPED proof, also where the policy is REQUIRED. A later anchor joins the bundle. 409 TRANSITION_NOT_ALLOWED with the reason.
+         */
+        post: operations["certifyWithoutAnchor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/proofs/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * One verb for up to 1000 proofs, or for all that a filter matches
+         * @description For support. Either `proofs` or `filter`. Each proof has its own outcome; a filter is worked through 1000 at a time, on the proofs that still match when their turn comes.
+         */
+        post: operations["commandProofs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/commands/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** What came of a command */
+        get: operations["readCommand"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/submissions": {
         parameters: {
             query?: never;
@@ -638,6 +765,53 @@ export interface components {
                 self: string;
             };
         };
+        /** @enum {string} */
+        CommandVerb: "cancel" | "reject" | "retry" | "certify-without-anchor";
+        /** @description Why, in words for people: audited, shown in the timeline. */
+        CommandReason: string;
+        CommandInput: {
+            reason: components["schemas"]["CommandReason"];
+        };
+        CommandsInput: {
+            verb: components["schemas"]["CommandVerb"];
+            reason: components["schemas"]["CommandReason"];
+            proofs?: components["schemas"]["Id"][];
+            /** @description Proofs of one tenant that were received before the command. */
+            filter?: {
+                tenant: components["schemas"]["Id"];
+                states: components["schemas"]["ProofState"][];
+                submission?: components["schemas"]["Id"];
+                receivedFrom?: components["schemas"]["Instant"];
+                receivedTo?: components["schemas"]["Instant"];
+            };
+        };
+        Command: {
+            id: components["schemas"]["Id"];
+            verb: components["schemas"]["CommandVerb"];
+            actor: string;
+            reason: string;
+            /** @enum {string} */
+            state: "PENDING" | "APPLIED" | "APPLIED_IN_PART" | "REFUSED";
+            /** @description Proofs named, or matched by the filter when it was asked. */
+            matched: number;
+            pending: number;
+            applied: number;
+            refused: number;
+            createdAt: components["schemas"]["Instant"];
+            /** @description Of a list, each proof in its order; of a filter, the first hundred refused. */
+            items: {
+                proof: components["schemas"]["Id"];
+                /** @enum {string} */
+                state: "PENDING" | "APPLIED" | "REFUSED";
+                code: string | null;
+                /** @description Why it was refused. */
+                detail: string | null;
+                finishedAt: components["schemas"]["Instant"] | null;
+            }[];
+            links: {
+                self: string;
+            };
+        };
         Inclusion: {
             origin: string;
             index: string;
@@ -864,6 +1038,29 @@ export interface components {
                 "application/json": components["schemas"]["Proof"];
             };
         };
+        /** @description Decided for every proof. */
+        CommandDone: {
+            headers: {
+                Location: components["headers"]["Location"];
+                "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        /** @description Recorded; not yet decided for every proof. `Location` tells how it goes on. */
+        CommandPending: {
+            headers: {
+                Location: components["headers"]["Location"];
+                "Retry-After": components["headers"]["RetryAfter"];
+                "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Command"];
+            };
+        };
         /** @description Concatenated 32-byte hashes, or entries with their lengths. */
         Tile: {
             headers: {
@@ -880,6 +1077,8 @@ export interface components {
         TenantId: components["schemas"]["Id"];
         /** @description Makes the request safe to repeat. 1 to 255 visible ASCII characters; kept as long as the submission. */
         IdempotencyKey: string;
+        /** @description Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command. */
+        CommandKey: string;
         /** @description Strengthens the tenant's policy, or weakens it where the tenant allows. */
         AnchorPolicy: components["schemas"]["AnchorPolicy"];
         /** @description `next` of the page before. */
@@ -898,7 +1097,13 @@ export interface components {
         /** @description 1 to 255. */
         TileWidth: string;
     };
-    requestBodies: never;
+    requestBodies: {
+        Command: {
+            content: {
+                "application/json": components["schemas"]["CommandInput"];
+            };
+        };
+    };
     headers: {
         /** @description Where to read it. */
         Location: string;
@@ -1119,6 +1324,126 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Disclosure"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    cancelProof: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command. */
+                "Idempotency-Key"?: components["parameters"]["CommandKey"];
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["Command"];
+        responses: {
+            200: components["responses"]["CommandDone"];
+            202: components["responses"]["CommandPending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    rejectProof: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command. */
+                "Idempotency-Key"?: components["parameters"]["CommandKey"];
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["Command"];
+        responses: {
+            200: components["responses"]["CommandDone"];
+            202: components["responses"]["CommandPending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    retryProof: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command. */
+                "Idempotency-Key"?: components["parameters"]["CommandKey"];
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["Command"];
+        responses: {
+            200: components["responses"]["CommandDone"];
+            202: components["responses"]["CommandPending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    certifyWithoutAnchor: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command. */
+                "Idempotency-Key"?: components["parameters"]["CommandKey"];
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["Command"];
+        responses: {
+            200: components["responses"]["CommandDone"];
+            202: components["responses"]["CommandPending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    commandProofs: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command. */
+                "Idempotency-Key"?: components["parameters"]["CommandKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CommandsInput"];
+            };
+        };
+        responses: {
+            200: components["responses"]["CommandDone"];
+            202: components["responses"]["CommandPending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    readCommand: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The command as it stands. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Command"];
                 };
             };
             default: components["responses"]["Problem"];

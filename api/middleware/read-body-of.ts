@@ -33,6 +33,8 @@ async function read(kind: BodyKind, req: Request, res: Response): Promise<unknow
       return result.body;
     }
     case 'bundle':
+    case 'command':
+    case 'commands':
       return readJsonBody(req);
     case 'grant':
       requireMediaType(req, 'application/jose', 'text/plain');

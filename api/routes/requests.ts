@@ -18,17 +18,22 @@ export function submittedOf(res: Response): Submitted {
 export async function waitFor(req: Request, res: Response, deps: ApiDeps, target: WaitFor): Promise<boolean> {
   const { wait = 0 } = req.query as unknown as { wait?: number };
   if (wait === 0) return false;
+  await waitUntil(res, deps, target, wait * 1000);
+  return true;
+}
+
+/** Waits for the end of a thing, at most `withinMs` and while the client stays. */
+export async function waitUntil(res: Response, deps: ApiDeps, target: WaitFor, withinMs: number): Promise<void> {
   const left = new AbortController();
   const leave = (): void => left.abort();
   res.once('close', leave);
   deps.metrics.waiters.inc();
   try {
-    await deps.waiters.wait(target, wait * 1000, left.signal);
+    await deps.waiters.wait(target, withinMs, left.signal);
   } finally {
     deps.metrics.waiters.dec();
     res.off('close', leave);
   }
-  return true;
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.ts';
 import type { Client, Options as Options2, TDataShape } from './client/index.ts';
-import type { DownloadBundleData, DownloadBundleErrors, DownloadBundleResponses, DownloadCertificateData, DownloadCertificateErrors, DownloadCertificateResponses, DownloadDisclosureData, DownloadDisclosureErrors, DownloadDisclosureResponses, DownloadReceiptData, DownloadReceiptErrors, DownloadReceiptResponses, ImportLicenseData, ImportLicenseErrors, ImportLicenseResponses, ListLicensesData, ListLicensesErrors, ListLicensesResponses, ListProofsData, ListProofsErrors, ListProofsResponses, ReadCheckpointData, ReadCheckpointErrors, ReadCheckpointResponses, ReadDocsAssetData, ReadDocsAssetErrors, ReadDocsAssetResponses, ReadDocsData, ReadDocsErrors, ReadDocsResponses, ReadLicenseUsageData, ReadLicenseUsageErrors, ReadLicenseUsageResponses, ReadPartialTileData, ReadPartialTileErrors, ReadPartialTileOfMillionsData, ReadPartialTileOfMillionsErrors, ReadPartialTileOfMillionsResponses, ReadPartialTileOfThousandsData, ReadPartialTileOfThousandsErrors, ReadPartialTileOfThousandsResponses, ReadPartialTileResponses, ReadProblemCatalogueData, ReadProblemCatalogueErrors, ReadProblemCatalogueResponses, ReadProofData, ReadProofErrors, ReadProofResponses, ReadSubmissionData, ReadSubmissionErrors, ReadSubmissionResponses, ReadTileData, ReadTileErrors, ReadTileOfMillionsData, ReadTileOfMillionsErrors, ReadTileOfMillionsResponses, ReadTileOfThousandsData, ReadTileOfThousandsErrors, ReadTileOfThousandsResponses, ReadTileResponses, ReadTimelineData, ReadTimelineErrors, ReadTimelineResponses, ReadTrustData, ReadTrustErrors, ReadTrustResponses, SubmitProofData, SubmitProofErrors, SubmitProofResponses, SubmitProofsData, SubmitProofsErrors, SubmitProofsResponses, VerifyBundleData, VerifyBundleErrors, VerifyBundleResponses, VerifyByDigestData, VerifyByDigestErrors, VerifyByDigestResponses, VerifyProofData, VerifyProofErrors, VerifyProofResponses } from './types.gen.ts';
+import type { CancelProofData, CancelProofErrors, CancelProofResponses, CertifyWithoutAnchorData, CertifyWithoutAnchorErrors, CertifyWithoutAnchorResponses, CommandProofsData, CommandProofsErrors, CommandProofsResponses, DownloadBundleData, DownloadBundleErrors, DownloadBundleResponses, DownloadCertificateData, DownloadCertificateErrors, DownloadCertificateResponses, DownloadDisclosureData, DownloadDisclosureErrors, DownloadDisclosureResponses, DownloadReceiptData, DownloadReceiptErrors, DownloadReceiptResponses, ImportLicenseData, ImportLicenseErrors, ImportLicenseResponses, ListLicensesData, ListLicensesErrors, ListLicensesResponses, ListProofsData, ListProofsErrors, ListProofsResponses, ReadCheckpointData, ReadCheckpointErrors, ReadCheckpointResponses, ReadCommandData, ReadCommandErrors, ReadCommandResponses, ReadDocsAssetData, ReadDocsAssetErrors, ReadDocsAssetResponses, ReadDocsData, ReadDocsErrors, ReadDocsResponses, ReadLicenseUsageData, ReadLicenseUsageErrors, ReadLicenseUsageResponses, ReadPartialTileData, ReadPartialTileErrors, ReadPartialTileOfMillionsData, ReadPartialTileOfMillionsErrors, ReadPartialTileOfMillionsResponses, ReadPartialTileOfThousandsData, ReadPartialTileOfThousandsErrors, ReadPartialTileOfThousandsResponses, ReadPartialTileResponses, ReadProblemCatalogueData, ReadProblemCatalogueErrors, ReadProblemCatalogueResponses, ReadProofData, ReadProofErrors, ReadProofResponses, ReadSubmissionData, ReadSubmissionErrors, ReadSubmissionResponses, ReadTileData, ReadTileErrors, ReadTileOfMillionsData, ReadTileOfMillionsErrors, ReadTileOfMillionsResponses, ReadTileOfThousandsData, ReadTileOfThousandsErrors, ReadTileOfThousandsResponses, ReadTileResponses, ReadTimelineData, ReadTimelineErrors, ReadTimelineResponses, ReadTrustData, ReadTrustErrors, ReadTrustResponses, RejectProofData, RejectProofErrors, RejectProofResponses, RetryProofData, RetryProofErrors, RetryProofResponses, SubmitProofData, SubmitProofErrors, SubmitProofResponses, SubmitProofsData, SubmitProofsErrors, SubmitProofsResponses, VerifyBundleData, VerifyBundleErrors, VerifyBundleResponses, VerifyByDigestData, VerifyByDigestErrors, VerifyByDigestResponses, VerifyProofData, VerifyProofErrors, VerifyProofResponses } from './types.gen.ts';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -101,6 +101,90 @@ export const downloadCertificate = <ThrowOnError extends boolean = false>(option
 export const downloadDisclosure = <ThrowOnError extends boolean = false>(options: Options<DownloadDisclosureData, ThrowOnError>) => (options.client ?? client).get<DownloadDisclosureResponses, DownloadDisclosureErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/proofs/{id}/disclosure',
+    ...options
+});
+
+/**
+ * Cancel a proof
+ *
+ * For its owner and for support, until its certificate is drafted. A sealed proof keeps its leaf. 409 TRANSITION_NOT_ALLOWED with the reason.
+ */
+export const cancelProof = <ThrowOnError extends boolean = false>(options: Options<CancelProofData, ThrowOnError>) => (options.client ?? client).post<CancelProofResponses, CancelProofErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/proofs/{id}/cancel',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Reject a proof
+ *
+ * For support, until its certificate is drafted; `failure` then holds the reason. 409 TRANSITION_NOT_ALLOWED with the reason.
+ */
+export const rejectProof = <ThrowOnError extends boolean = false>(options: Options<RejectProofData, ThrowOnError>) => (options.client ?? client).post<RejectProofResponses, RejectProofErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/proofs/{id}/reject',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Retry the stage that failed
+ *
+ * For support, on a FAILED proof. 409 TRANSITION_NOT_ALLOWED with the reason.
+ */
+export const retryProof = <ThrowOnError extends boolean = false>(options: Options<RetryProofData, ThrowOnError>) => (options.client ?? client).post<RetryProofResponses, RetryProofErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/proofs/{id}/retry',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Certify a timestamped proof without waiting for its anchor
+ *
+ * For support, on a TIMESTAMPED proof, also where the policy is REQUIRED. A later anchor joins the bundle. 409 TRANSITION_NOT_ALLOWED with the reason.
+ */
+export const certifyWithoutAnchor = <ThrowOnError extends boolean = false>(options: Options<CertifyWithoutAnchorData, ThrowOnError>) => (options.client ?? client).post<CertifyWithoutAnchorResponses, CertifyWithoutAnchorErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/proofs/{id}/certify-without-anchor',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * One verb for up to 1000 proofs, or for all that a filter matches
+ *
+ * For support. Either `proofs` or `filter`. Each proof has its own outcome; a filter is worked through 1000 at a time, on the proofs that still match when their turn comes.
+ */
+export const commandProofs = <ThrowOnError extends boolean = false>(options: Options<CommandProofsData, ThrowOnError>) => (options.client ?? client).post<CommandProofsResponses, CommandProofsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/proofs/commands',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * What came of a command
+ */
+export const readCommand = <ThrowOnError extends boolean = false>(options: Options<ReadCommandData, ThrowOnError>) => (options.client ?? client).get<ReadCommandResponses, ReadCommandErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/commands/{id}',
     ...options
 });
 

@@ -165,6 +165,65 @@ export type Submission = {
     };
 };
 
+export type CommandVerb = 'cancel' | 'reject' | 'retry' | 'certify-without-anchor';
+
+/**
+ * Why, in words for people: audited, shown in the timeline.
+ */
+export type CommandReason = string;
+
+export type CommandInput = {
+    reason: CommandReason;
+};
+
+export type CommandsInput = {
+    verb: CommandVerb;
+    reason: CommandReason;
+    proofs?: Array<Id>;
+    /**
+     * Proofs of one tenant that were received before the command.
+     */
+    filter?: {
+        tenant: Id;
+        states: Array<ProofState>;
+        submission?: Id;
+        receivedFrom?: Instant;
+        receivedTo?: Instant;
+    };
+};
+
+export type Command = {
+    id: Id;
+    verb: CommandVerb;
+    actor: string;
+    reason: string;
+    state: 'PENDING' | 'APPLIED' | 'APPLIED_IN_PART' | 'REFUSED';
+    /**
+     * Proofs named, or matched by the filter when it was asked.
+     */
+    matched: number;
+    pending: number;
+    applied: number;
+    refused: number;
+    createdAt: Instant;
+    /**
+     * Of a list, each proof in its order; of a filter, the first hundred refused.
+     */
+    items: Array<{
+        proof: Id;
+        state: 'PENDING' | 'APPLIED' | 'REFUSED';
+        code: string | null;
+        /**
+         * Why it was refused.
+         */
+        detail: string | null;
+        finishedAt: Instant | null;
+    }>;
+    links: {
+        self: string;
+    };
+};
+
 export type Inclusion = {
     origin: string;
     index: string;
@@ -421,6 +480,11 @@ export type TenantId = Id;
 export type IdempotencyKey = string;
 
 /**
+ * Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command.
+ */
+export type CommandKey = string;
+
+/**
  * Strengthens the tenant's policy, or weakens it where the tenant allows.
  */
 export type AnchorPolicy2 = AnchorPolicy;
@@ -461,6 +525,8 @@ export type TileX2 = string;
  * 1 to 255.
  */
 export type TileWidth = string;
+
+export type Command2 = CommandInput;
 
 export type ListProofsData = {
     body?: never;
@@ -714,6 +780,216 @@ export type DownloadDisclosureResponses = {
 };
 
 export type DownloadDisclosureResponse = DownloadDisclosureResponses[keyof DownloadDisclosureResponses];
+
+export type CancelProofData = {
+    body: Command2;
+    headers?: {
+        /**
+         * Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path: {
+        id: Id;
+    };
+    query?: never;
+    url: '/v1/proofs/{id}/cancel';
+};
+
+export type CancelProofErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type CancelProofError = CancelProofErrors[keyof CancelProofErrors];
+
+export type CancelProofResponses = {
+    /**
+     * Decided for every proof.
+     */
+    200: Command;
+    /**
+     * Recorded; not yet decided for every proof. `Location` tells how it goes on.
+     */
+    202: Command;
+};
+
+export type CancelProofResponse = CancelProofResponses[keyof CancelProofResponses];
+
+export type RejectProofData = {
+    body: Command2;
+    headers?: {
+        /**
+         * Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path: {
+        id: Id;
+    };
+    query?: never;
+    url: '/v1/proofs/{id}/reject';
+};
+
+export type RejectProofErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type RejectProofError = RejectProofErrors[keyof RejectProofErrors];
+
+export type RejectProofResponses = {
+    /**
+     * Decided for every proof.
+     */
+    200: Command;
+    /**
+     * Recorded; not yet decided for every proof. `Location` tells how it goes on.
+     */
+    202: Command;
+};
+
+export type RejectProofResponse = RejectProofResponses[keyof RejectProofResponses];
+
+export type RetryProofData = {
+    body: Command2;
+    headers?: {
+        /**
+         * Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path: {
+        id: Id;
+    };
+    query?: never;
+    url: '/v1/proofs/{id}/retry';
+};
+
+export type RetryProofErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type RetryProofError = RetryProofErrors[keyof RetryProofErrors];
+
+export type RetryProofResponses = {
+    /**
+     * Decided for every proof.
+     */
+    200: Command;
+    /**
+     * Recorded; not yet decided for every proof. `Location` tells how it goes on.
+     */
+    202: Command;
+};
+
+export type RetryProofResponse = RetryProofResponses[keyof RetryProofResponses];
+
+export type CertifyWithoutAnchorData = {
+    body: Command2;
+    headers?: {
+        /**
+         * Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path: {
+        id: Id;
+    };
+    query?: never;
+    url: '/v1/proofs/{id}/certify-without-anchor';
+};
+
+export type CertifyWithoutAnchorErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type CertifyWithoutAnchorError = CertifyWithoutAnchorErrors[keyof CertifyWithoutAnchorErrors];
+
+export type CertifyWithoutAnchorResponses = {
+    /**
+     * Decided for every proof.
+     */
+    200: Command;
+    /**
+     * Recorded; not yet decided for every proof. `Location` tells how it goes on.
+     */
+    202: Command;
+};
+
+export type CertifyWithoutAnchorResponse = CertifyWithoutAnchorResponses[keyof CertifyWithoutAnchorResponses];
+
+export type CommandProofsData = {
+    body: CommandsInput;
+    headers?: {
+        /**
+         * Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/v1/proofs/commands';
+};
+
+export type CommandProofsErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type CommandProofsError = CommandProofsErrors[keyof CommandProofsErrors];
+
+export type CommandProofsResponses = {
+    /**
+     * Decided for every proof.
+     */
+    200: Command;
+    /**
+     * Recorded; not yet decided for every proof. `Location` tells how it goes on.
+     */
+    202: Command;
+};
+
+export type CommandProofsResponse = CommandProofsResponses[keyof CommandProofsResponses];
+
+export type ReadCommandData = {
+    body?: never;
+    path: {
+        id: Id;
+    };
+    query?: never;
+    url: '/v1/commands/{id}';
+};
+
+export type ReadCommandErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ReadCommandError = ReadCommandErrors[keyof ReadCommandErrors];
+
+export type ReadCommandResponses = {
+    /**
+     * The command as it stands.
+     */
+    200: Command;
+};
+
+export type ReadCommandResponse = ReadCommandResponses[keyof ReadCommandResponses];
 
 export type SubmitProofsData = {
     body: SubmissionInput;
