@@ -2,7 +2,8 @@ import { Connection } from '@temporalio/client';
 import type { temporal } from '@temporalio/proto';
 import { readSearchAttributes, type SearchAttributeType } from './search-attributes.ts';
 
-const TYPES: Readonly<Record<SearchAttributeType, temporal.api.enums.v1.IndexedValueType>> = {
+/** What the server calls the types. */
+export const INDEXED_VALUE_TYPES: Readonly<Record<SearchAttributeType, temporal.api.enums.v1.IndexedValueType>> = {
   Text: 1,
   Keyword: 2,
   Int: 3,
@@ -24,11 +25,11 @@ export async function applySearchAttributes(address: string, namespace: string):
     for (const [name, type] of Object.entries(readSearchAttributes())) {
       const found = customAttributes?.[name];
       if (found === undefined) missing.push([name, type]);
-      else if (found !== TYPES[type])
+      else if (found !== INDEXED_VALUE_TYPES[type])
         throw new Error(`search attribute ${name} of ${namespace} is not of type ${type}`);
     }
     if (missing.length > 0) {
-      const searchAttributes = Object.fromEntries(missing.map(([name, type]) => [name, TYPES[type]]));
+      const searchAttributes = Object.fromEntries(missing.map(([name, type]) => [name, INDEXED_VALUE_TYPES[type]]));
       await connection.operatorService.addSearchAttributes({ namespace, searchAttributes });
     }
     return missing.map(([name]) => name);

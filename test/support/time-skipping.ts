@@ -1,5 +1,8 @@
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { resolveTimeSkipping } from '../../local/temporal/resolve-time-skipping.ts';
+import { INDEXED_VALUE_TYPES } from '../../temporal-config/apply.ts';
+import { readSearchAttributes } from '../../temporal-config/search-attributes.ts';
+import { quietRuntime } from './workflow-run.ts';
 
 /**
  * A server of its own on which workflows' timers take no time; undefined, said loudly, where it cannot be had (no Java
@@ -11,7 +14,14 @@ export async function createTimeSkipping(): Promise<TestWorkflowEnvironment | un
     process.stderr.write(`\nSKIPPED: tests on the time-skipping server. ${found.unavailable}\n\n`);
     return undefined;
   }
-  return TestWorkflowEnvironment.createTimeSkipping({
+  quietRuntime();
+  const environment = await TestWorkflowEnvironment.createTimeSkipping({
     server: { executable: { type: 'existing-path', path: found.path } },
   });
+  const declared = Object.entries(readSearchAttributes());
+  // This server can add search attributes, and cannot list them.
+  await environment.connection.operatorService.addSearchAttributes({
+    searchAttributes: Object.fromEntries(declared.map(([name, type]) => [name, INDEXED_VALUE_TYPES[type]])),
+  });
+  return environment;
 }

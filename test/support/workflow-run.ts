@@ -20,15 +20,19 @@ export interface WorkflowTest {
 let bundle: Promise<WorkflowBundle> | undefined;
 let isQuiet = false;
 
+/** Keeps the SDK's log out of the tests' output. Before anything else of the SDK's worker in a file. */
+export function quietRuntime(): void {
+  if (isQuiet) return;
+  Runtime.install({ logger: { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} } });
+  isQuiet = true;
+}
+
 /** Workflow tests on a real server: the run's dev server unless another address is given. */
 export async function createWorkflowTest(server?: {
   readonly address: string;
   readonly namespace: string;
 }): Promise<WorkflowTest> {
-  if (!isQuiet) {
-    Runtime.install({ logger: { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} } });
-    isQuiet = true;
-  }
+  quietRuntime();
   const own = temporalForTest();
   const { address, namespace } = server ?? own;
   const prefix = `${own.taskQueue}.`;
