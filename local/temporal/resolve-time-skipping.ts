@@ -45,7 +45,7 @@ async function fetchWithMaven(into: string, onProgress: (line: string) => void):
   const launcher = join(into, 'time-skipping-server');
   // Few heap pages and no second compiler: the SDK gives it five seconds to answer.
   const java =
-    'exec java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dslf4j.internal.verbosity=ERROR -cp "$here/lib/*" io.temporal.testserver.TestServer "$@"';
+    'exec java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$here/lib/*" io.temporal.testserver.TestServer "$@"';
   await writeFile(launcher, `#!/bin/sh\nhere=$(dirname "$0")\n${java}\n`);
   await chmod(launcher, 0o755);
 }
