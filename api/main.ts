@@ -7,6 +7,7 @@ import { listen } from '../store/listen.ts';
 import { createPool } from '../store/pool.ts';
 import { createApp } from './app.ts';
 import { readConfig } from './config.ts';
+import { createReads } from './group-reads.ts';
 import { createHealthServer } from './health.ts';
 import { createKeyRing } from './key-ring.ts';
 import { createMetrics } from './metrics.ts';
@@ -38,6 +39,7 @@ const listening = listen(db, ['proofline_done'], () => waiters.wake());
 const app = await createApp({
   db,
   acceptor,
+  reads: createReads(db),
   keys: createKeyRing(db, clock),
   waiters,
   verifyLimit: createRateLimiter(clock),

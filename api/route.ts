@@ -5,6 +5,7 @@ import type { Clock } from '../domain/clock.ts';
 import type { NewId } from '../domain/ids.ts';
 import type { Acceptor } from '../store/accept.ts';
 import type { Db } from '../store/pool.ts';
+import type { Reads } from './group-reads.ts';
 import type { KeyRing } from './key-ring.ts';
 import type { Metrics } from './metrics.ts';
 import type { RateLimiter } from './rate-limit.ts';
@@ -14,6 +15,7 @@ export interface ApiDeps {
   /** Of proofline_api: row-level security holds. */
   readonly db: Db;
   readonly acceptor: Acceptor;
+  readonly reads: Reads;
   readonly keys: KeyRing;
   readonly waiters: Waiters;
   readonly verifyLimit: RateLimiter;

@@ -38,17 +38,7 @@ export async function submit(
   checkIdempotencyKey(idempotencyKey);
   const request = createRequest(deps, caller, route, idempotencyKey, submitted);
   // Both at once: proofs accepted in the same moment count as neither earlier nor later.
-  const [outcome, earlier] = await Promise.all([
-    deps.acceptor.accept(request),
-    withTenant(deps.db, caller.tenant, (tx) =>
-      readEarlier(
-        tx,
-        caller.tenant,
-        request.proofs.map(({ digest }) => digest),
-        request.receivedAt,
-      ),
-    ),
-  ]);
+  const [outcome, earlier] = await Promise.all([deps.acceptor.accept(request), findEarlier(deps, request)]);
   if (outcome === 'accepted') {
     deps.metrics.proofsAccepted.inc(request.proofs.length);
     return { outcome, request, earlier };
@@ -66,6 +56,20 @@ export async function submit(
 /** Throws IDEMPOTENCY_KEY_MALFORMED. */
 export function checkIdempotencyKey(key: string | undefined): void {
   if (key !== undefined && !IDEMPOTENCY_KEY.test(key)) throw new ProoflineError('IDEMPOTENCY_KEY_MALFORMED');
+}
+
+/** By digest. A lone digest shares its read with others; a list is a read of its own. */
+async function findEarlier(
+  { db, reads }: ApiDeps,
+  { tenant, receivedAt, proofs }: AcceptRequest,
+): Promise<ReadonlyMap<string, readonly ProofId[]>> {
+  const questions = [...new Set(proofs.map(({ digest }) => digest))].map((digest) => ({ digest, before: receivedAt }));
+  const [only] = questions;
+  const answers =
+    only !== undefined && questions.length === 1
+      ? [await reads.earlier(tenant, only)]
+      : await withTenant(db, tenant, (tx) => readEarlier(tx, tenant, questions));
+  return new Map(questions.flatMap(({ digest }, i) => (answers[i]?.length ? [[digest, answers[i]] as const] : [])));
 }
 
 function createRequest(

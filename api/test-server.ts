@@ -7,6 +7,7 @@ import { createAcceptor } from '../store/accept.ts';
 import { listen } from '../store/listen.ts';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
 import { createApp } from './app.ts';
+import { createReads } from './group-reads.ts';
 import { createKeyRing } from './key-ring.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { createRateLimiter } from './rate-limit.ts';
@@ -51,6 +52,7 @@ export async function startTestServer({
       intake: database.pool('proofline_intake'),
       onGroup: (requests, proofs) => void groups.push({ requests, proofs }),
     }),
+    reads: createReads(db),
     keys: createKeyRing(db, clock, 0),
     waiters,
     verifyLimit: createRateLimiter(clock, burst),

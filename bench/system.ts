@@ -18,8 +18,7 @@ export interface System {
 
 /** Starts everything as `npm start` does, on free ports; the log level is `warn` in every process. */
 export async function startSystem(options: Pick<StackOptions, 'settings' | 'postgresSettings'> = {}): Promise<System> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'proofline-bench-'));
-  const stack = await startStack({ dataDir, ports: 'any', logLevel: 'warn', ...options });
+  const { stack, dataDir } = await startAnew(options);
   const db = createPool({
     url: stack.info.postgresUrl,
     max: 4,
@@ -43,6 +42,19 @@ export async function startSystem(options: Pick<StackOptions, 'settings' | 'post
       await rm(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+/** A port that was free when it was chosen may be another's by the time it is used: then once more. */
+async function startAnew(options: Partial<StackOptions>): Promise<{ stack: Stack; dataDir: string }> {
+  for (let tries = 1; ; tries++) {
+    const dataDir = await mkdtemp(join(tmpdir(), 'proofline-bench-'));
+    try {
+      return { stack: await startStack({ dataDir, ports: 'any', logLevel: 'warn', ...options }), dataDir };
+    } catch (fault) {
+      await rm(dataDir, { recursive: true, force: true });
+      if (tries === 3) throw fault;
+    }
+  }
 }
 
 /** Waits until nothing is under way, so that one figure does not pay for another. Throws after `withinMs`. */

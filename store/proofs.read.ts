@@ -37,21 +37,29 @@ interface Selected extends Omit<ProofRow, 'digest' | 'steps'> {
 }
 
 // (received_at, id) orders proofs of one microsecond, so that of two twins exactly one is the earlier.
-const SELECT_PROOF = `
+const SELECT_PROOFS = `
   SELECT p.id, p.submission_id AS submission, p.digest_alg AS alg, p.digest, p.reference, p.state, p.received_at AS "receivedAt",
     p.certified_at AS "certifiedAt", p.failure, p.anchor_policy AS "anchorPolicy", s.anchor_window AS "anchorWindow", coalesce(p.batch_id, s.batch_id) AS batch,
     ARRAY(SELECT e.id FROM proofs e WHERE e.tenant_id = p.tenant_id AND e.digest = p.digest AND e.received_at <= p.received_at
       AND (e.received_at, e.id) < (p.received_at, p.id) ORDER BY e.received_at DESC, e.id DESC LIMIT 10) AS earlier, t.step_states, t.step_times
-  FROM proofs p JOIN submissions s ON s.id = p.submission_id
-  LEFT JOIN LATERAL (SELECT array_agg(l.state::text ORDER BY l.id) AS step_states,
-      array_agg(to_char(l.at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') ORDER BY l.id) AS step_times FROM proof_timeline(p.id) l
-      -- An anchor after the certificate is a stage done; other notes are not.
-      WHERE l.changes_state OR l.state = 'ANCHORED') t ON true`;
+  FROM proofs p CROSS JOIN LATERAL (SELECT z.anchor_window, z.batch_id FROM submissions z WHERE z.id = p.submission_id OFFSET 0) s
+  LEFT JOIN (
+    SELECT l.proof_id, array_agg(l.state::text ORDER BY l.id) AS step_states,
+      array_agg(to_char(l.at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') ORDER BY l.id) AS step_times
+    FROM proof_timelines($1) l
+    -- An anchor after the certificate is a stage done; other notes are not.
+    WHERE l.changes_state OR l.state = 'ANCHORED' GROUP BY l.proof_id) t ON t.proof_id = p.id
+  WHERE p.id = ANY ($1::uuid[])`;
+
+/** Those of the proofs that are of the tenant in scope; at most 500 are asked for. */
+export async function readProofs(tx: Tx, ids: readonly ProofId[]): Promise<ReadonlyMap<ProofId, ProofRow>> {
+  const { rows } = await tx.query<Selected>(SELECT_PROOFS, [ids]);
+  return new Map(rows.map((row) => [row.id, toProof(row)]));
+}
 
 /** The proof, if it is of the tenant in scope. */
 export async function readProof(tx: Tx, id: ProofId): Promise<ProofRow | undefined> {
-  const { rows } = await tx.query<Selected>(`${SELECT_PROOF} WHERE p.id = $1`, [id]);
-  return rows[0] === undefined ? undefined : toProof(rows[0]);
+  return (await readProofs(tx, [id])).get(id);
 }
 
 /** A place in the list: the last row of the page before. */
@@ -86,12 +94,15 @@ export async function listProofs(tx: Tx, tenant: TenantId, filter: ListFilter): 
   }
   values.push(filter.limit);
   // The page is cut before timelines and earlier proofs are looked up, so their cost is bounded by the page.
-  const { rows } = await tx.query<Selected>(
-    `${SELECT_PROOF} WHERE p.id IN (SELECT q.id FROM proofs q WHERE ${conditions.join(' AND ')}
-       ORDER BY q.received_at DESC, q.id DESC LIMIT $${values.length}) ORDER BY p.received_at DESC, p.id DESC`,
+  const { rows } = await tx.query<{ id: ProofId }>(
+    `SELECT q.id FROM proofs q WHERE ${conditions.join(' AND ')} ORDER BY q.received_at DESC, q.id DESC LIMIT $${values.length}`,
     values,
   );
-  return rows.map(toProof);
+  const proofs = await readProofs(
+    tx,
+    rows.map(({ id }) => id),
+  );
+  return rows.flatMap(({ id }) => proofs.get(id) ?? []);
 }
 
 /**
@@ -131,23 +142,26 @@ export async function readTimeline(tx: Tx, id: ProofId): Promise<TimelineRow[]> 
   return rows;
 }
 
-/**
- * For each digest (lower-case hex) that the tenant submitted before: its newest ten proofs received before `before`,
- * newest first. One index probe a digest.
- */
+/** A digest in lower-case hex, and the moment before which proofs of it count as earlier. */
+export interface EarlierQuestion {
+  readonly digest: string;
+  readonly before: string;
+}
+
+/** For each question the tenant's newest ten proofs of that digest received before, newest first. One index probe each. */
 export async function readEarlier(
   tx: Tx,
   tenant: TenantId,
-  digests: readonly string[],
-  before: string,
-): Promise<Map<string, ProofId[]>> {
-  const { rows } = await tx.query<{ digest: Uint8Array; ids: ProofId[] }>(
-    `SELECT d.digest, e.ids FROM unnest($2::bytea[]) AS d (digest), LATERAL (
-       SELECT ARRAY(SELECT p.id FROM proofs p WHERE p.tenant_id = $1 AND p.digest = d.digest AND p.received_at < $3
+  questions: readonly EarlierQuestion[],
+): Promise<readonly (readonly ProofId[])[]> {
+  const { rows } = await tx.query<{ n: string; ids: ProofId[] }>(
+    `SELECT d.n::text, e.ids FROM unnest($2::bytea[], $3::timestamptz[]) WITH ORDINALITY AS d (digest, before, n), LATERAL (
+       SELECT ARRAY(SELECT p.id FROM proofs p WHERE p.tenant_id = $1 AND p.digest = d.digest AND p.received_at < d.before
          ORDER BY p.received_at DESC, p.id DESC LIMIT 10) AS ids) e WHERE e.ids <> '{}'`,
-    [tenant, [...new Set(digests)].map((digest) => Buffer.from(digest, 'hex')), before],
+    [tenant, questions.map(({ digest }) => Buffer.from(digest, 'hex')), questions.map(({ before }) => before)],
   );
-  return new Map(rows.map(({ digest, ids }) => [toHex(digest), ids]));
+  const found = new Map(rows.map(({ n, ids }) => [Number(n) - 1, ids]));
+  return questions.map((_, i) => found.get(i) ?? []);
 }
 
 /** Of these proofs of the tenant in scope, those that have reached an end, FAILED included. */

@@ -69,15 +69,14 @@ async function list(req: Request, res: Response, deps: ApiDeps): Promise<void> {
 async function read(req: Request, res: Response, deps: ApiDeps): Promise<void> {
   const id = req.params.id as string as ProofId;
   const tenant = await scopeOf(res, deps, id);
-  const look = (): Promise<{ row: ProofRow; generation: number | undefined }> =>
-    withTenant(deps.db, tenant, async (tx) => {
-      const row = await readProof(tx, id);
-      if (row === undefined) throw new ProoflineError('NOT_FOUND');
-      return {
-        row,
-        generation: isOperator(res) && row.batch !== null ? await readGeneration(tx, row.batch) : undefined,
-      };
-    });
+  const look = async (): Promise<{ row: ProofRow; generation: number | undefined }> => {
+    const row = await deps.reads.proof(tenant, id);
+    if (row === undefined) throw new ProoflineError('NOT_FOUND');
+    const batch = isOperator(res) ? row.batch : null;
+    const generation =
+      batch === null ? undefined : await withTenant(deps.db, tenant, (tx) => readGeneration(tx, batch));
+    return { row, generation };
+  };
   let found = await look();
   if (!hasEnded(found.row.state) && (await waitFor(req, res, deps, { kind: 'proof', id, tenant })))
     found = await look();
