@@ -85,11 +85,19 @@ export async function readAnchor(db: Queryable, { origin, size }: AnchorKey): Pr
   return rows[0];
 }
 
-/** Anchors that are not on the ledger yet and have stood still since `before`, oldest first. */
-export async function readOpenAnchors(db: Queryable, before: string, limit: number): Promise<readonly AnchorKey[]> {
+/**
+ * Anchors that are not on the ledger yet and have stood still since `before`, in the order of their keys from `after`
+ * on, at most `limit`.
+ */
+export async function readOpenAnchors(
+  db: Queryable,
+  before: string,
+  after: AnchorKey | undefined,
+  limit: number,
+): Promise<readonly AnchorKey[]> {
   const { rows } = await db.query<AnchorKey>(
-    `SELECT origin, size FROM anchors WHERE state <> 'VERIFIED' AND updated_at < $1 ORDER BY created_at LIMIT $2`,
-    [before, limit],
+    `SELECT origin, size FROM anchors WHERE state <> 'VERIFIED' AND updated_at < $1 AND (origin, size) > ($2, $3::bigint) ORDER BY origin, size LIMIT $4`,
+    [before, after?.origin ?? '', (after?.size ?? -1n).toString(), limit],
   );
   return rows;
 }

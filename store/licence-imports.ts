@@ -1,6 +1,6 @@
 import { toHex } from '../domain/bytes.ts';
 import { type ErrorCode, ProoflineError } from '../domain/errors.ts';
-import type { TenantId } from '../domain/ids.ts';
+import { type TenantId, workflowIds } from '../domain/ids.ts';
 import { MAX_GRANT_BYTES } from '../domain/licence/grant.ts';
 import { asStoreError, type Queryable } from './pool.ts';
 
@@ -84,4 +84,22 @@ export async function readImportOutcome(
     createdAt: row.created_at,
     finishedAt: row.finished_at,
   };
+}
+
+/** A request whose workflow has given no outcome yet. */
+export interface OpenImport {
+  readonly importId: string;
+  readonly workflowId: string;
+}
+
+/** Imports asked for before `before` that have no outcome, oldest first; at most `limit`. As proofline_worker. */
+export async function readOpenImports(db: Queryable, before: string, limit: number): Promise<readonly OpenImport[]> {
+  const { rows } = await db.query<{ id: string; hash: Uint8Array; generation: number }>(
+    `SELECT id, hash, generation FROM licence_imports WHERE state = 'PENDING' AND created_at < $1 AND generation IS NOT NULL ORDER BY created_at LIMIT $2`,
+    [before, limit],
+  );
+  return rows.map(({ id, hash, generation }) => ({
+    importId: id,
+    workflowId: workflowIds.importLicense(toHex(hash), generation),
+  }));
 }

@@ -26,21 +26,35 @@ export interface PoolOptions {
   readonly applicationName: string;
   /** A statement is cancelled after this; sets of 2,000 proofs take well under a second. */
   readonly statementTimeoutMs?: number;
+  /** A transaction in which nothing is said for so long is rolled back, and its connection closed; default 25 s. */
+  readonly idleInTransactionMs?: number;
   readonly onError: (error: Error) => void;
 }
 
+const ANSWER_GRACE_MS = 5_000;
+/** Longer than whatever we do inside a transaction beside SQL: the relay's calls to Temporal, of 10 s each. */
+const IDLE_IN_TRANSACTION_MS = 25_000;
+
 /** Opens a bounded pool. A lost idle connection is reported to `onError` and replaced by the next use. */
 export function createPool(options: PoolOptions): Db {
+  const { statementTimeoutMs = 30_000 } = options;
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.max,
     application_name: options.applicationName,
     connectionTimeoutMillis: 10_000,
     idleTimeoutMillis: 60_000,
-    statement_timeout: options.statementTimeoutMs ?? 30_000,
+    statement_timeout: statementTimeoutMs,
+    // A server that does not even say that it cancelled is given up; the connection with it.
+    query_timeout: statementTimeoutMs + ANSWER_GRACE_MS,
+    keepAlive: true,
+    // A process that stopped inside a transaction must not hold its locks for ever; going on, it finds itself rolled back.
+    idle_in_transaction_session_timeout: options.idleInTransactionMs ?? IDLE_IN_TRANSACTION_MS,
     options: '-c timezone=UTC -c datestyle=ISO',
   });
   pool.on('error', options.onError);
+  // Of a connection in use: its query rejects. Without a listener the event would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
 }
 
@@ -75,15 +89,23 @@ async function connect(db: Db): Promise<pg.PoolClient> {
   }
 }
 
-/** Connection loss and server shutdown (SQLSTATE classes 08, 57P) become STORE_UNAVAILABLE; the rest stays as it is. */
+/** What pg says itself, without a code, when a connection is gone or silent. */
+const LOST = ['Connection terminated', 'Client has encountered a connection error', 'Query read timeout'];
+
+/**
+ * Connection loss, server shutdown and the end of an idle transaction (SQLSTATE classes 08 and 57P, 25P03) become
+ * STORE_UNAVAILABLE; the rest stays as it is.
+ */
 export function asStoreError(error: unknown): unknown {
   if (error instanceof ProoflineError || !(error instanceof Error)) return error;
   const code = (error as { code?: string }).code ?? '';
   const lost =
     code.startsWith('08') ||
     code.startsWith('57P') ||
+    code === '25P03' ||
     code === 'ECONNREFUSED' ||
     code === 'ECONNRESET' ||
-    error.message.startsWith('Connection terminated');
+    code === 'EPIPE' ||
+    LOST.some((words) => error.message.startsWith(words));
   return lost ? new ProoflineError('STORE_UNAVAILABLE', 'the connection was lost', { cause: error }) : error;
 }

@@ -4,11 +4,16 @@ import { Counter } from 'prom-client';
 import type { Clock } from '../domain/clock.ts';
 import { toMicros } from '../domain/clock.ts';
 import { workflowIds } from '../domain/ids.ts';
-import { readOpenAnchors } from '../store/anchors.ts';
+import { type AnchorKey, readOpenAnchors } from '../store/anchors.ts';
 import { type OpenBatch, readOpenBatches, restartBatch } from '../store/batches.ts';
+import { advanceEvidence } from '../store/evidence.ts';
+import { readOpenImports } from '../store/licence-imports.ts';
 import type { Db } from '../store/pool.ts';
+import { wakeStalled } from '../store/stalled-batches.ts';
 
 const PAGE = 200;
+/** Times of grace after which a batch that was woken and did not certify is woken again. */
+const STALLED_GRACES = 4;
 const DEADLINE_MS = 10_000;
 
 const rebuilt = new Counter({
@@ -30,16 +35,34 @@ export interface ReconcileDeps {
 
 /**
  * Compares what is open in Postgres with what runs in Temporal and starts again what is gone: the log, every open
- * batch under its next generation, every open anchor. Repeating it does nothing.
+ * batch under its next generation, every open anchor, every import of a grant that has no outcome; wakes batches whose
+ * wake was lost; applies evidence that a lost run left unapplied. Repeating it does nothing.
  */
 export async function reconcile(deps: ReconcileDeps): Promise<void> {
-  await start(deps, 'runLog', workflowIds.runLog(deps.origin), { origin: deps.origin });
+  const { db, origin } = deps;
+  await start(deps, 'runLog', workflowIds.runLog(origin), { origin });
   await reconcileBatches(deps);
-  for (const { origin, size } of await readOpenAnchors(deps.db, olderThan(deps), PAGE)) {
-    await start(deps, 'anchorCheckpoint', workflowIds.anchorCheckpoint(origin, size), {
-      origin,
-      size: size.toString(),
-    });
+  await reconcileAnchors(deps);
+  for (const { workflowId, importId } of await readOpenImports(db, olderThan(deps), PAGE))
+    await start(deps, 'importLicense', workflowId, { importId });
+  const now = deps.clock.nowMicros();
+  // A run that died between what is covered and its application is not open any more.
+  while (await advanceEvidence(db, { origin, now }));
+  const woken = await wakeStalled(db, { before: olderThan(deps, STALLED_GRACES), now });
+  if (woken > 0) deps.logger.warn({ woken }, 'batches did not move though their evidence is complete; woken again');
+}
+
+async function reconcileAnchors(deps: ReconcileDeps): Promise<void> {
+  let after: AnchorKey | undefined;
+  for (;;) {
+    const page = await readOpenAnchors(deps.db, olderThan(deps), after, PAGE);
+    for (const { origin, size } of page)
+      await start(deps, 'anchorCheckpoint', workflowIds.anchorCheckpoint(origin, size), {
+        origin,
+        size: size.toString(),
+      });
+    after = page.at(-1);
+    if (page.length < PAGE) return;
   }
 }
 
@@ -96,6 +119,6 @@ async function start(deps: ReconcileDeps, type: string, workflowId: string, inpu
   }
 }
 
-function olderThan(deps: ReconcileDeps): string {
-  return toMicros(BigInt(deps.clock.nowMs() - deps.reconcileGraceMs) * 1000n);
+function olderThan(deps: ReconcileDeps, graces = 1): string {
+  return toMicros(BigInt(deps.clock.nowMs() - graces * deps.reconcileGraceMs) * 1000n);
 }

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { systemClock } from '../../domain/clock.ts';
 import type { TenantId } from '../../domain/ids.ts';
 import { migrate } from '../../prisma/migrate.ts';
-import { applySearchAttributes } from '../../temporal-config/apply.ts';
+import { readSearchAttributes } from '../../temporal-config/search-attributes.ts';
 import { ensureLocalKeys } from '../keys/ensure-local-keys.ts';
 import { type Postgres, startPostgres } from '../postgres/start-postgres.ts';
 import { importLocalLicence, seedTenantAndKeys } from '../seed-local.ts';
@@ -192,13 +192,14 @@ async function startMotion(context: StartContext & { readonly onProgress: (line:
   const temporal = await startTemporal({
     ...run,
     cliPath: await resolveTemporalCli({ onProgress }),
+    // At each start, so that a server whose file was lost has them again.
+    searchAttributes: readSearchAttributes(),
     dbFile: join(dataDir, 'temporal.db'),
     port: ports.temporal,
     uiPort: ports.temporalUi,
     logFile: join(dataDir, 'logs', 'temporal.log'),
   });
   parts.set('temporal', temporal.part);
-  await applySearchAttributes(temporal.address, temporal.namespace);
   return temporal;
 }
 

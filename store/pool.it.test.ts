@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
+import { createPool, type Db, inTransaction } from './pool.ts';
+
+let database: TestDatabase;
+let pool: Db;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  pool = createPool({
+    url: database.url('proofline_worker'),
+    max: 4,
+    applicationName: 'pool test',
+    idleInTransactionMs: 200,
+    onError: () => {},
+  });
+});
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+});
+
+describe('a connection in use', () => {
+  it('that the server ends fails its transaction as unavailable, and nothing else', async () => {
+    const ended = inTransaction(pool, async (tx) => {
+      const { rows } = await tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+      const sleeping = tx.query('SELECT pg_sleep(30)');
+      await pool.query('SELECT pg_terminate_backend($1)', [rows[0]?.pid]);
+      await sleeping;
+    });
+    await expect(ended).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+  });
+
+  it('that falls silent inside a transaction loses its locks, and cannot commit when it goes on', async () => {
+    const lock = 'SELECT FROM anchor_windows WHERE "window" = \'express\' FOR UPDATE';
+    const held = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const silent = inTransaction(pool, async (tx) => {
+      await tx.query(lock);
+      held.resolve();
+      await goOn.promise;
+      await tx.query('UPDATE anchor_windows SET needed_index = 7 WHERE "window" = \'express\'');
+    });
+    await held.promise;
+    // Waits until the server has ended the other: nobody else would give the row free.
+    await inTransaction(pool, (tx) => tx.query(lock));
+    goOn.resolve();
+    await expect(silent).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    const { rows } = await pool.query('SELECT needed_index FROM anchor_windows WHERE "window" = \'express\'');
+    expect(rows).toEqual([{ needed_index: null }]);
+  });
+});

@@ -1,0 +1,42 @@
+/**
+ * Batches that were owed a wake and did not move: their signal was lost with the run that got it (a reset, a Temporal
+ * restored from an older copy). Their workflow runs, so nobody starts it again; here it is told once more.
+ */
+import { type BatchId, workflowIds } from '../domain/ids.ts';
+import { enqueueMotion } from './outbox.ts';
+import { type Db, inTransaction } from './pool.ts';
+
+/** Batches woken in one transaction. */
+const LIMIT = 200;
+
+/**
+ * Wakes sealed batches whose evidence has been complete since `before` or longer while they did not certify, and those
+ * with certificates drafted before it that nobody signed. Those of which somebody waits for a licence are left in peace:
+ * they look again by themselves. Key
+ * (batch): one wake per period, since a wake counts as complete anew. Returns how many it woke.
+ */
+export function wakeStalled(db: Db, input: { readonly before: string; readonly now: string }): Promise<number> {
+  return inTransaction(db, async (tx) => {
+    const { rows } = await tx.query<{ id: BatchId; generation: number }>(
+      `WITH stalled AS (
+         SELECT b.id FROM batches b
+         WHERE b.state = 'SEALED' AND b.evidence_complete_at < $1
+           AND (NOT EXISTS (SELECT FROM licence_queue q WHERE q.batch_id = b.id)
+             OR EXISTS (SELECT FROM certificates c WHERE c.batch_id = b.id AND c.jws IS NULL AND c.drafted_at < $1))
+         ORDER BY b.formed_at LIMIT ${LIMIT} FOR UPDATE SKIP LOCKED)
+       UPDATE batches b SET evidence_complete_at = $2 FROM stalled s WHERE b.id = s.id RETURNING b.id, b.generation`,
+      [input.before, input.now],
+    );
+    await enqueueMotion(
+      tx,
+      rows.map(({ id, generation }) => ({
+        kind: 'signal' as const,
+        workflowId: workflowIds.certifyBatch(id, generation),
+        name: 'evidenceComplete',
+        payload: {},
+      })),
+      input.now,
+    );
+    return rows.length;
+  });
+}
