@@ -364,11 +364,48 @@ export const ERRORS = {
     what: 'The grant names a tenant that does not exist here.',
     todo: 'Create the tenant first.',
   },
+  GRANT_REFERENCE_INVALID: {
+    status: 422,
+    retryable: false,
+    what: 'The grant that this one changes is not there, or cannot be changed so.',
+    todo: 'Import the grant that is named first, or ask the issuer.',
+  },
   GRANT_KIND_UNSUPPORTED: {
     status: 422,
     retryable: false,
-    what: 'This kind of grant cannot be imported yet.',
-    todo: 'Import a BASE grant.',
+    what: 'This file is not imported here.',
+    todo: 'Revocation lists are imported by a platform administrator.',
+  },
+  GRANT_LIST_OUTDATED: {
+    status: 409,
+    retryable: false,
+    what: 'A newer revocation list holds.',
+    todo: 'Import the newest list of the issuer.',
+  },
+  // Org tree and shares
+  ORG_TREE_INVALID: {
+    status: 409,
+    retryable: false,
+    what: 'The change does not give a tree of units.',
+    todo: 'Read the units and choose others.',
+  },
+  ALLOCATION_INVALID: {
+    status: 409,
+    retryable: false,
+    what: 'Shares would exceed their parent, the quota, or name unknown units or grants.',
+    todo: 'Raise the parent first, or lower the shares beside it.',
+  },
+  ALLOCATION_BELOW_USE: {
+    status: 409,
+    retryable: false,
+    what: 'A share would be less than what is used of it in the running period.',
+    todo: 'Leave at least what is used, or wait for the next period.',
+  },
+  CLOCK_BEHIND: {
+    status: 503,
+    retryable: true,
+    what: 'The clock stands behind a time that an authority or the ledger has stated.',
+    todo: 'Set the clock of the workers right; renewal goes on by itself.',
   },
   // Verification input
   BUNDLE_MALFORMED: {

@@ -11,7 +11,7 @@ import { baseGrant } from '../test/support/grants.ts';
 import { coverLeaves, type QueuedOptions, seedOrgUnit, seedQueuedProofs } from '../test/support/queued-proofs.ts';
 import { type SeededTenant, seedTenant } from '../test/support/seed.ts';
 import { type DrainOptions, type DrainResult, drainLicences } from './drain-licences.ts';
-import { duePeriods, insertPeriods } from './licence-periods.ts';
+import { insertGrant } from './licences.ts';
 import { type Db, inTransaction } from './pool.ts';
 
 const ORIGIN = 'log.example/licences';
@@ -32,7 +32,7 @@ afterAll(() => test.drop());
 beforeEach(async () => {
   now = '2026-01-31T09:00:00.000000Z';
   await owner.query(
-    'TRUNCATE tenants, batches, seals, leaves, checkpoints, timestamps, anchors, outbox, timeline, events, licence_queue, licence_consumptions, certificates CASCADE',
+    'TRUNCATE tenants, batches, seals, leaves, checkpoints, timestamps, anchors, outbox, timeline, events, licence_queue, licence_consumptions, licence_unit_usage, certificates CASCADE',
   );
   tenant = await seedTenant(owner);
 });
@@ -43,24 +43,12 @@ function drain(of: SeededTenant = tenant, options: Partial<DrainOptions> = {}): 
 
 /** A grant as an import leaves it. */
 async function grant(of: SeededTenant, changes: Partial<BaseGrant> = {}): Promise<BaseGrant> {
-  const granted = { ...baseGrant(of.tenantId), ...changes };
   const { rows } = await owner.query('SELECT count(*)::int + 1 AS seq FROM licence_grants WHERE tenant_id = $1', [
     of.tenantId,
   ]);
-  await owner.query(
-    `INSERT INTO licence_grants (id, hash, tenant_id, seq, kind, jws, payload, not_before, not_after, imported_by, imported_at)
-     VALUES ($1, sha256(convert_to($1, 'UTF8')), $2, $3, 'BASE', '', $4, $5, $6, 'test', $7)`,
-    [
-      granted.grantId,
-      of.tenantId,
-      rows[0].seq,
-      JSON.stringify(granted),
-      granted.notBefore,
-      granted.notAfter ?? null,
-      now,
-    ],
-  );
-  await inTransaction(db, (tx) => insertPeriods(tx, granted, duePeriods(granted, now), now));
+  const granted = { ...baseGrant(of.tenantId), ...changes, seq: rows[0].seq };
+  const hash = createHash('sha256').update(granted.grantId).digest('hex');
+  await inTransaction(db, (tx) => insertGrant(tx, granted, { hash, jws: '', by: 'test', now }));
   return granted;
 }
 

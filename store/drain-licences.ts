@@ -8,8 +8,9 @@ import type { Clock } from '../domain/clock.ts';
 import { type BatchId, type OrgUnitId, type ProofId, type TenantId, workflowIds } from '../domain/ids.ts';
 import { type PeriodRoom, roomOf, takeUnit } from '../domain/licence/rooms.ts';
 import { draftCertificates } from './draft-certificates.ts';
-import { openDuePeriods } from './licence-periods.ts';
-import { lockRooms, lockTenant, writeRooms } from './licence-rooms.ts';
+import { advanceGrants } from './licence-amendments.ts';
+import { noteExhausted } from './licence-notices.ts';
+import { isListBlocking, lockRooms, lockTenant, writeRooms } from './licence-rooms.ts';
 import { lockReady, type Queued, type Ready } from './lock-queued.ts';
 import { markAwaiting, type WaitingReason } from './mark-awaiting.ts';
 import { enqueueMotion } from './outbox.ts';
@@ -91,7 +92,7 @@ async function drainOnce(tx: Tx, tenant: TenantId, options: DrainOptions, skip: 
   const now = options.clock.nowMicros();
   const units = await readQueuedUnits(tx, tenant);
   if (units.size === 0) return { served: [], told: 0, settled: 0, unready: [], more: false };
-  await openDuePeriods(tx, tenant, now);
+  await advanceGrants(tx, tenant, now);
   const periods = await lockRooms(tx, tenant, now);
   const roomy = [...units.values()].filter((unit) => roomOf(periods, unit.path) > 0);
   const candidates = await readQueue(tx, tenant, roomy, periods, skip, limit);
@@ -106,7 +107,7 @@ async function drainOnce(tx: Tx, tenant: TenantId, options: DrainOptions, skip: 
     else served.push({ proof, period });
   }
   if (served.length > 0) await consume(tx, tenant, options, periods, served, now);
-  await markAwaiting(tx, tenant, passed, reasonFor(periods), now);
+  if (passed.length > 0) await markAwaiting(tx, tenant, passed, await reasonFor(tx, periods, now), now);
   // A short read that served everybody has seen the whole queue, unless a unit had no room, or no more than was read.
   const allHaveRoom = [...units.values()].every((unit) => roomOf(periods, unit.path) > 0);
   const more = candidates.length === limit || served.length < candidates.length || !allHaveRoom;
@@ -134,7 +135,7 @@ async function tellWaiters(
   );
   if (rows.length === 0) return { served: [], told: 0, settled: 0, unready: [], more: false };
   const { ready, unready } = await lockReady(tx, rows, options.origin, now);
-  await markAwaiting(tx, tenant, ready, reasonFor(periods), now);
+  await markAwaiting(tx, tenant, ready, await reasonFor(tx, periods, now), now);
   const told = ready.filter((p) => p.state !== 'AWAITING_LICENSE').length;
   return { served: [], told, settled: rows.length - unready.length, unready, more: rows.length === limit };
 }
@@ -185,9 +186,15 @@ async function consume(
   await writeRooms(tx, periods);
   const ids = served.map((s) => s.proof.id);
   await tx.query(
-    `WITH taken AS (DELETE FROM licence_queue WHERE proof_id = ANY ($2::uuid[]))
+    `WITH taken AS (DELETE FROM licence_queue WHERE proof_id = ANY ($2::uuid[])), served AS MATERIALIZED (
+       SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::int[]) AS u (proof, unit, grant_id, n)
+     ), counted AS (
+       INSERT INTO licence_unit_usage (grant_id, n, org_unit_id, tenant_id, used)
+       SELECT grant_id, n, unit, $1::uuid, count(*) FROM served GROUP BY grant_id, n, unit
+       ON CONFLICT (grant_id, n, org_unit_id) DO UPDATE SET used = licence_unit_usage.used + EXCLUDED.used
+     )
      INSERT INTO licence_consumptions (proof_id, tenant_id, org_unit_id, grant_id, n, at)
-     SELECT u.proof, $1, u.unit, u.grant_id, u.n, $6 FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::int[]) AS u (proof, unit, grant_id, n)`,
+     SELECT proof, $1, unit, grant_id, n, $6 FROM served`,
     [
       tenant,
       ids,
@@ -197,6 +204,7 @@ async function consume(
       now,
     ],
   );
+  await noteExhausted(tx, tenant, [...new Set(served.map((s) => s.period))], now);
   await draftCertificates(tx, {
     tenantId: tenant,
     origin: options.origin,
@@ -220,6 +228,7 @@ async function consume(
   );
 }
 
-function reasonFor(periods: readonly PeriodRoom[]): WaitingReason {
-  return periods.length === 0 ? 'no-licence' : 'quota-exhausted';
+async function reasonFor(tx: Tx, periods: readonly PeriodRoom[], now: string): Promise<WaitingReason> {
+  if (periods.length > 0) return 'quota-exhausted';
+  return (await isListBlocking(tx, now)) ? 'revocation-list-overdue' : 'no-licence';
 }

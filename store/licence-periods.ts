@@ -3,6 +3,7 @@ import type { TenantId } from '../domain/ids.ts';
 import type { BaseGrant } from '../domain/licence/grant.ts';
 import { type Period, periodCount, periodOf } from '../domain/licence/terms.ts';
 import { parseInstant } from '../domain/time.ts';
+import { readShares } from './licence-shares.ts';
 import type { Tx } from './pool.ts';
 
 /** A period of a grant with the units it begins with, rollover included. */
@@ -77,18 +78,25 @@ export async function insertPeriods(
   );
 }
 
-/** Opens what has begun of the tenant's grants since they were last looked at. Locks: the tenant must be locked. */
+/** Opens what has begun by `now` of the tenant's grants, as they stand. Locks: the tenant must be locked. */
 export async function openDuePeriods(tx: Tx, tenant: TenantId, now: string): Promise<number> {
-  const { rows } = await tx.query<{ payload: BaseGrant; n: number | null; unused: bigint | null }>(
-    `SELECT g.payload, p.n, p.quota - p.used AS unused FROM licence_grants g
+  const { rows } = await tx.query<{
+    payload: BaseGrant;
+    units: bigint | null;
+    n: number | null;
+    unused: bigint | null;
+  }>(
+    `SELECT g.payload, g.units, p.n, p.quota - p.used AS unused FROM licence_grants g
      LEFT JOIN LATERAL (SELECT * FROM licence_periods q WHERE q.grant_id = g.id ORDER BY q.n DESC LIMIT 1) p ON true
      WHERE g.tenant_id = $1 AND g.next_period_at <= $2 AND g.revoked_at IS NULL ORDER BY g.seq`,
     [tenant, now],
   );
   let opened = 0;
-  for (const { payload, n, unused } of rows) {
-    const due = duePeriods(payload, now, n === null ? undefined : { n, unused: Number(unused) });
-    await insertPeriods(tx, payload, due, now);
+  for (const { payload, units, n, unused } of rows) {
+    const allocations = await readShares(tx, payload.grantId);
+    const grant = { ...payload, quota: Number(units ?? payload.quota), allocations };
+    const due = duePeriods(grant, now, n === null ? undefined : { n, unused: Number(unused) });
+    await insertPeriods(tx, grant, due, now);
     opened += due.periods.length;
   }
   return opened;

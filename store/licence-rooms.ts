@@ -1,4 +1,5 @@
 import type { OrgUnitId, TenantId } from '../domain/ids.ts';
+import { REVOCATION_LIST_GRACE_MS } from '../domain/licence/revocation-list.ts';
 import type { Counter, PeriodRoom } from '../domain/licence/rooms.ts';
 import type { Tx } from './pool.ts';
 
@@ -10,15 +11,32 @@ export async function lockTenant(tx: Tx, tenant: TenantId): Promise<void> {
   await tx.query('SELECT FROM tenants WHERE id = $1 FOR NO KEY UPDATE', [tenant]);
 }
 
+// The newest list is overdue beyond its grace.
+const IS_LIST_BLOCKING = `EXISTS (SELECT FROM (SELECT next_update FROM licence_revocation_lists ORDER BY number DESC LIMIT 1) l
+  WHERE l.next_update + ${REVOCATION_LIST_GRACE_MS} * interval '1 ms' <= $2::timestamptz)`;
+
+/** Whether nothing may be consumed at `now` because a newer revocation list is long overdue. */
+export async function isListBlocking(tx: Tx, now: string): Promise<boolean> {
+  const { rows } = await tx.query<{ is_blocking: boolean }>(
+    `SELECT ${IS_LIST_BLOCKING.replaceAll('$2', '$1')} AS is_blocking`,
+    [now],
+  );
+  return rows[0]?.is_blocking === true;
+}
+
 /**
- * The tenant's running periods, full ones included, with their allocations, those that end first first. Locks: the tenant
- * must be locked; then periods, then allocations by (depth, unit).
+ * The tenant's running periods, full ones included, with their allocations, those that end first first; none while a
+ * revocation list is overdue beyond its grace. A clock that was set back revives no period: what runs is judged at the
+ * newest trusted time if that is later. Locks: the tenant must be locked; then periods, then allocations by (depth, unit).
  */
 export async function lockRooms(tx: Tx, tenant: TenantId, now: string): Promise<readonly PeriodRoom[]> {
   const { rows: periods } = await tx.query<{ grant_id: string; n: number; quota: bigint; used: bigint }>(
-    `SELECT p.grant_id, p.n, p.quota, p.used FROM licence_periods p JOIN licence_grants g ON g.id = p.grant_id
-     WHERE p.tenant_id = $1 AND p.starts_at <= $2 AND (p.ends_at IS NULL OR p.ends_at > $2)
-       AND g.revoked_at IS NULL AND g.not_before <= $2 AND (g.not_after IS NULL OR g.not_after > $2)
+    `SELECT p.grant_id, p.n, p.quota, p.used
+     FROM (SELECT greatest($2::timestamptz, (SELECT trusted_at FROM licence_clock)) AS at) t
+     JOIN licence_periods p ON p.tenant_id = $1 AND p.starts_at <= t.at AND (p.ends_at IS NULL OR p.ends_at > t.at)
+     JOIN licence_grants g ON g.id = p.grant_id AND g.not_before <= t.at AND (g.not_after IS NULL OR g.not_after > t.at)
+       AND (g.revoked_at IS NULL OR g.revoked_at > t.at) AND (g.listed_at IS NULL OR g.listed_at > t.at)
+     WHERE NOT (${IS_LIST_BLOCKING})
      ORDER BY p.ends_at NULLS LAST, g.seq, p.n FOR NO KEY UPDATE OF p`,
     [tenant, now],
   );

@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterAll(() => test.drop());
 beforeEach(async () => {
   await owner.query(
-    'TRUNCATE tenants, batches, seals, leaves, checkpoints, timestamps, outbox, events, timeline, audit CASCADE',
+    'TRUNCATE tenants, batches, seals, leaves, checkpoints, timestamps, outbox, events, timeline, audit, licence_unit_usage CASCADE',
   );
   tenant = await seedTenant(owner);
 });
@@ -220,22 +220,13 @@ describe('importing a grant', () => {
     ],
     ['no units', 'GRANT_QUOTA_INVALID', async () => issue(await next({ quota: 0 }))],
     [
-      'a kind that is not yet taken',
-      'GRANT_KIND_UNSUPPORTED',
+      'a reference to nothing',
+      'GRANT_REFERENCE_INVALID',
       async () => {
         const { type, tenant: t, instanceFingerprint: f, notBefore, grantId } = baseGrant(tenant.tenantId);
-        const previousGrantHash = 'a'.repeat(64);
-        return issuer.sign({
-          type,
-          tenant: t,
-          instanceFingerprint: f,
-          notBefore,
-          grantId,
-          seq: 2,
-          previousGrantHash,
-          kind: 'REVOCATION',
-          revokes: 'taken',
-        });
+        const { seq = 2, previousGrantHash = '' } = await next({});
+        const common = { type, tenant: t, instanceFingerprint: f, notBefore, grantId, seq, previousGrantHash };
+        return issuer.sign({ ...common, kind: 'REVOCATION', revokes: 'nothing' });
       },
     ],
   ])('is refused for %s, and leaves nothing but the refusal and its audit', async (_, code, make) => {

@@ -1,16 +1,24 @@
 import { fromHex, toHex } from '../domain/bytes.ts';
 import type { Json } from '../domain/canonical-json.ts';
-import type { Clock } from '../domain/clock.ts';
+import { type Clock, toMicros } from '../domain/clock.ts';
 import { type ErrorCode, ProoflineError } from '../domain/errors.ts';
 import type { OrgUnitId, TenantId } from '../domain/ids.ts';
+import { addShares, namedGrant } from '../domain/licence/check-amendment.ts';
 import { checkGrant, type GrantContext } from '../domain/licence/check-grant.ts';
 import { type BaseGrant, type Grant, type GrantFile, parseGrantFile } from '../domain/licence/grant.ts';
 import { type IssuerKeys, verifyGrantSignature } from '../domain/licence/issuers.ts';
+import { parseRevocationList, REVOCATION_LIST_TYP, type RevocationList } from '../domain/licence/revocation-list.ts';
+import { type SignedFile, typeOfFile } from '../domain/licence/signed-file.ts';
+import { endOfTerm } from '../domain/licence/terms.ts';
 import { parseInstant } from '../domain/time.ts';
 import { appendAudit } from './audit.ts';
+import { advanceGrants } from './licence-amendments.ts';
 import { duePeriods, insertPeriods } from './licence-periods.ts';
 import { lockTenant } from './licence-rooms.ts';
+import { writeShares } from './licence-shares.ts';
+import { readAmendedGrant } from './licences.amended.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
+import { takeRevocationList } from './revocation-lists.ts';
 
 export interface ImportDeps {
   readonly clock: Clock;
@@ -22,7 +30,7 @@ export interface ImportDeps {
 /** How a request to import ended. */
 export interface ImportOutcome {
   readonly state: 'APPLIED' | 'UNCHANGED' | 'REFUSED';
-  /** Whose queue may now be served. */
+  /** Whose queue may now be served; absent for a revocation list, which concerns every tenant. */
   readonly tenantId?: TenantId;
   readonly code?: ErrorCode;
 }
@@ -49,6 +57,11 @@ export async function importGrant(db: Db, importId: string, deps: ImportDeps): P
   const request = await readRequest(db, importId);
   if (request.state !== 'PENDING') return outcomeOf(request);
   try {
+    if (typeOfFile(request.jws) === REVOCATION_LIST_TYP) {
+      const list = parseRevocationList(request.jws);
+      await verifyGrantSignature(list, deps.issuers);
+      return await inTransaction(db, (tx) => applyList(tx, importId, list, deps));
+    }
     const file = parseGrantFile(request.jws);
     await verifyGrantSignature(file, deps.issuers);
     return await inTransaction(db, (tx) => applyGrant(tx, importId, file, deps));
@@ -70,39 +83,105 @@ async function applyGrant(tx: Tx, importId: string, file: GrantFile, deps: Impor
     await finish(tx, importId, now, 'UNCHANGED', 'this file was imported before; nothing changed', diff);
     return { state: 'UNCHANGED', tenantId: grant.tenant };
   }
-  const due = duePeriods(checked, now);
-  const diff = describe(checked, hash, due.periods as unknown as Json);
+  const diff = await describe(tx, grant, hash, now);
   if (request.dry_run) {
     await finish(tx, importId, now, 'UNCHANGED', 'dry run: the import would be applied; nothing changed', diff);
     return { state: 'UNCHANGED', tenantId: grant.tenant };
   }
-  await tx.query(
-    `INSERT INTO licence_grants (id, hash, tenant_id, seq, kind, jws, payload, not_before, not_after, imported_by, imported_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-    [
-      checked.grantId,
-      fromHex(hash),
-      checked.tenant,
-      checked.seq,
-      checked.kind,
-      request.jws,
-      JSON.stringify(checked),
-      checked.notBefore,
-      checked.notAfter ?? null,
-      request.requested_by,
-      now,
-    ],
-  );
-  await insertPeriods(tx, checked, due, now);
+  await insertGrant(tx, grant, { hash, jws: request.jws, by: request.requested_by, now });
   await tx.query("INSERT INTO events (at, type, tenant_id, payload) VALUES ($1, 'license.imported', $2, $3)", [
     now,
-    checked.tenant,
+    grant.tenant,
     JSON.stringify(diff),
   ]);
   await finish(tx, importId, now, 'APPLIED', null, diff);
-  const by = { at: now, actor: request.requested_by, tenantId: checked.tenant };
-  await appendAudit(tx, { ...by, action: 'licence.imported', subject: checked.grantId, detail: { importId, ...diff } });
-  return { state: 'APPLIED', tenantId: checked.tenant };
+  const by = { at: now, actor: request.requested_by, tenantId: grant.tenant };
+  await appendAudit(tx, { ...by, action: 'licence.imported', subject: grant.grantId, detail: { importId, ...diff } });
+  return { state: 'APPLIED', tenantId: grant.tenant };
+}
+
+/** Writes a checked grant and what follows from it now. Locks: the tenant must be locked. */
+export async function insertGrant(
+  tx: Tx,
+  grant: Grant,
+  file: { readonly hash: string; readonly jws: string; readonly by: string; readonly now: string },
+): Promise<void> {
+  const { now } = file;
+  const isBase = grant.kind === 'BASE';
+  // A list that is being taken in would not see this grant, nor we the list.
+  if (isBase) await tx.query("SELECT pg_advisory_xact_lock_shared(hashtextextended('proofline.revocation_list', 0))");
+  await tx.query(
+    `INSERT INTO licence_grants (id, hash, tenant_id, seq, kind, jws, payload, not_before, not_after, imported_by, imported_at, units, ends_at, target_id, effective_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+    [
+      grant.grantId,
+      fromHex(file.hash),
+      grant.tenant,
+      grant.seq,
+      grant.kind,
+      file.jws,
+      JSON.stringify(grant),
+      grant.notBefore,
+      grant.notAfter ?? null,
+      file.by,
+      now,
+      isBase ? grant.quota : null,
+      isBase ? endOf(grant) : null,
+      namedGrant(grant) ?? null,
+      isBase ? null : later(grant.notBefore, now),
+    ],
+  );
+  if (isBase) {
+    await tx.query(
+      `UPDATE licence_grants g SET listed_at = (r ->> 'from')::timestamptz
+       FROM (SELECT payload FROM licence_revocation_lists ORDER BY number DESC LIMIT 1) l, jsonb_array_elements(l.payload -> 'revoked') r
+       WHERE g.id = $1 AND r ->> 'grantId' = g.id`,
+      [grant.grantId],
+    );
+    await writeShares(tx, grant.tenant, grant.grantId, grant.allocations);
+    await insertPeriods(tx, grant, duePeriods(grant, now), now);
+  } else await advanceGrants(tx, grant.tenant, now);
+}
+
+/** A revocation list: which grants it takes away and gives back, and how many of this instance they are. */
+async function applyList(
+  tx: Tx,
+  importId: string,
+  list: SignedFile<RevocationList>,
+  deps: ImportDeps,
+): Promise<ImportOutcome> {
+  const request = await readRequest(tx, importId, 'FOR UPDATE');
+  if (request.state !== 'PENDING') return outcomeOf(request);
+  if (request.tenant_id !== null)
+    throw new ProoflineError('GRANT_KIND_UNSUPPORTED', 'a revocation list concerns every tenant of the instance');
+  const now = deps.clock.nowMicros();
+  const result = await takeRevocationList(tx, list, {
+    instanceFingerprint: deps.instanceFingerprint,
+    jws: request.jws,
+    by: request.requested_by,
+    isDryRun: request.dry_run,
+    now,
+  });
+  if (result === 'unchanged') {
+    await finish(tx, importId, now, 'UNCHANGED', 'this list holds already; nothing changed', {
+      number: list.payload.number,
+    });
+    return { state: 'UNCHANGED' };
+  }
+  if (request.dry_run) {
+    await finish(tx, importId, now, 'UNCHANGED', 'dry run: the list would be applied; nothing changed', result);
+    return { state: 'UNCHANGED' };
+  }
+  await finish(tx, importId, now, 'APPLIED', null, result);
+  const subject = `${list.payload.number}`;
+  await appendAudit(tx, {
+    at: now,
+    actor: request.requested_by,
+    action: 'licence.revocation_list_imported',
+    subject,
+    detail: { importId, ...result },
+  });
+  return { state: 'APPLIED' };
 }
 
 async function refuseGrant(tx: Tx, importId: string, error: ProoflineError, now: string): Promise<ImportOutcome> {
@@ -139,9 +218,12 @@ async function readContext(
     'SELECT id, seq, hash FROM licence_grants WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1',
     [grant.tenant],
   );
+  const named = namedGrant(grant);
+  const target = named === undefined ? undefined : await readAmendedGrant(tx, grant.tenant, named, now);
+  const shares = [...('allocations' in grant ? grant.allocations : []), ...(target?.shares ?? [])];
   const { rows: units } = await tx.query<{ id: OrgUnitId; path: readonly OrgUnitId[] }>(
     'SELECT id, path FROM org_units WHERE tenant_id = $1 AND id = ANY ($2::uuid[])',
-    [grant.tenant, 'allocations' in grant ? grant.allocations.map((a) => a.orgUnit) : []],
+    [grant.tenant, shares.map((a) => a.orgUnit)],
   );
   const paths = new Map(units.map((unit) => [unit.id, unit.path]));
   return {
@@ -151,12 +233,51 @@ async function readContext(
     ...(same[0] && { sameId: toHex(same[0].hash) }),
     ...(last[0] && { last: { grantId: last[0].id, seq: last[0].seq, hash: toHex(last[0].hash) } }),
     pathOf: (unit) => paths.get(unit),
+    ...(target && { target }),
   };
 }
 
-function describe(grant: BaseGrant, hash: string, periods: Json): Diff {
-  const { grantId, tenant, kind, seq, quota, term, allocations, entitlements } = grant;
-  return { grantId, tenant, kind, seq, hash, quota, term, allocations, entitlements, periods } as unknown as Diff;
+/** What the import changes: of a BASE grant its periods, of another the grant that it names, before and after. */
+async function describe(tx: Tx, grant: Grant, hash: string, now: string): Promise<Diff> {
+  const { grantId, tenant, kind, seq } = grant;
+  const common = { grantId, tenant, kind, seq, hash };
+  if (grant.kind === 'BASE') {
+    const { quota, term, allocations, entitlements } = grant;
+    const { periods } = duePeriods(grant, now);
+    return { ...common, quota, term, allocations, entitlements, periods } as unknown as Diff;
+  }
+  const target = await readAmendedGrant(tx, tenant, namedGrant(grant) ?? '', now);
+  const effective = { target: target?.grantId, effectiveAt: later(grant.notBefore, now) };
+  const before = { units: target?.units, allocations: target?.shares };
+  switch (grant.kind) {
+    case 'ADDENDUM': {
+      const { quota, allocations, entitlements } = grant;
+      const after = { units: (target?.units ?? 0) + quota, allocations: addShares(target?.shares ?? [], allocations) };
+      return { ...common, ...effective, quota, allocations, entitlements, before, after } as unknown as Diff;
+    }
+    case 'TRANSFER': {
+      const after = { units: target?.units, allocations: grant.allocations };
+      return { ...common, ...effective, allocations: grant.allocations, before, after } as unknown as Diff;
+    }
+    case 'REVOCATION':
+      return { ...common, ...effective, effect: target?.kind === 'BASE' ? 'revoked' : 'restored' } as unknown as Diff;
+  }
+}
+
+function endOf(grant: BaseGrant): string | null {
+  const ends = endOfTerm(grant.term);
+  const ofTerm = ends === undefined ? undefined : toMicros(BigInt(ends) * 1000n);
+  if (grant.notAfter === undefined) return ofTerm ?? null;
+  return ofTerm === undefined || micros(grant.notAfter) < micros(ofTerm) ? grant.notAfter : ofTerm;
+}
+
+function later(a: string, b: string): string {
+  return micros(a) > micros(b) ? a : b;
+}
+
+/** The parser, or our clock, has given its form. */
+function micros(instant: string): bigint {
+  return parseInstant(instant) ?? 0n;
 }
 
 async function finish(

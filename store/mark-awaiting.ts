@@ -3,8 +3,11 @@ import type { Ready } from './lock-queued.ts';
 import type { Tx } from './pool.ts';
 import { appendTimeline, describeMembers } from './timeline.ts';
 
-/** Why a proof waits: its tenant has no running period, or none with room on its unit's path. */
-export type WaitingReason = 'no-licence' | 'quota-exhausted';
+/**
+ * Why a proof waits: its tenant has no running period, or none with room on its unit's path, or nobody may consume until
+ * a newer revocation list is there.
+ */
+export type WaitingReason = 'no-licence' | 'quota-exhausted' | 'revocation-list-overdue';
 
 /** Moves proofs to AWAITING_LICENSE, those that are there already staying as they are. Locks: proofs by id are held. */
 export async function markAwaiting(

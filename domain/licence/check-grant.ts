@@ -2,11 +2,10 @@ import { ProoflineError } from '../errors.ts';
 import type { OrgUnitId } from '../ids.ts';
 import { parseInstant } from '../time.ts';
 import { checkAllocations } from './allocations.ts';
+import { type AmendedGrant, checkAmendment } from './check-amendment.ts';
 import type { BaseGrant, Grant } from './grant.ts';
+import { MAX_QUOTA } from './quota.ts';
 import { endOfTerm, periodOf } from './terms.ts';
-
-/** Units that one grant may hold a period: far above any use, far below where sums of grants lose exactness. */
-export const MAX_QUOTA = 1_000_000_000_000;
 
 /** What the store knows of the tenant when a grant arrives. */
 export interface GrantContext {
@@ -19,13 +18,15 @@ export interface GrantContext {
   /** The tenant's last grant. */
   readonly last?: { readonly grantId: string; readonly seq: number; readonly hash: string };
   readonly pathOf: (unit: OrgUnitId) => readonly OrgUnitId[] | undefined;
+  /** The tenant's grant that this one names, if there is one. */
+  readonly target?: AmendedGrant;
 }
 
 /**
- * Every check of an import after the signature, in their order: instance, tenant, kind, id, chain, dates, allocations,
- * quota. Throws GRANT_* of the first that fails; `unchanged` if this very file was imported before.
+ * Every check of an import after the signature, in their order: instance, tenant, id, chain, reference, dates,
+ * allocations, quota. Throws GRANT_* of the first that fails; `unchanged` if this very file was imported before.
  */
-export function checkGrant(grant: Grant, hash: string, context: GrantContext): 'unchanged' | BaseGrant {
+export function checkGrant(grant: Grant, hash: string, context: GrantContext): 'unchanged' | 'fits' {
   if (grant.instanceFingerprint !== context.instanceFingerprint)
     throw new ProoflineError(
       'GRANT_WRONG_INSTANCE',
@@ -33,14 +34,15 @@ export function checkGrant(grant: Grant, hash: string, context: GrantContext): '
     );
   if (!context.isTenantKnown) throw new ProoflineError('GRANT_TENANT_UNKNOWN', `tenant ${grant.tenant}`);
   if (context.sameId === hash) return 'unchanged';
-  if (grant.kind !== 'BASE') throw new ProoflineError('GRANT_KIND_UNSUPPORTED', `the kind is ${grant.kind}`);
   if (context.sameId !== undefined)
     throw new ProoflineError('GRANT_ID_REUSED', `${grant.grantId} is the grant with hash ${context.sameId}`);
   checkChain(grant, context);
-  checkDates(grant, context.nowMs);
-  checkAllocations(grant.quota, grant.allocations, context.pathOf);
-  checkQuota(grant);
-  return grant;
+  if (grant.kind === 'BASE') {
+    checkDates(grant, context.nowMs);
+    checkAllocations(grant.quota, grant.allocations, context.pathOf);
+    checkQuota(grant);
+  } else checkAmendment(grant, context);
+  return 'fits';
 }
 
 function checkChain(grant: Grant, { last }: GrantContext): void {

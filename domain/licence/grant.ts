@@ -1,20 +1,13 @@
-/**
- * The licence grant: a signed right to certify. The file is a compact JWS (RFC 7515, EdDSA over Ed25519, RFC 8037)
- * whose payload is the canonical form (RFC 8785) of the grant, so that one grant has one file and one hash.
- */
-import { sha256 } from '@noble/hashes/sha2.js';
-import { fromBase64Url, toBase64Url, toHex, utf8 } from '../bytes.ts';
-import { canonicalBytes, canonicalText } from '../canonical-json.ts';
-import { ProoflineError } from '../errors.ts';
+/** The licence grant: a signed right to certify, and what changes one. The file is as `signed-file.ts` says. */
 import { isUuid, type OrgUnitId, type TenantId } from '../ids.ts';
 import { list, object, oneOf, type Read, ShapeFault, text } from '../shape.ts';
-import { parseStrictJson } from '../strict-json.ts';
 import { parseInstant } from '../time.ts';
+import { fileHash, MAX_FILE_BYTES, parseSignedFile, type SignedFile, signingInput } from './signed-file.ts';
 
 export const GRANT_TYPE = 'proofline/grant/v1';
 export const GRANT_TYP = 'proofline-grant+jws';
 /** Bytes of a grant file. */
-export const MAX_GRANT_BYTES = 65_536;
+export const MAX_GRANT_BYTES = MAX_FILE_BYTES;
 /** Allocations of one grant, within `MAX_GRANT_BYTES`. */
 export const MAX_ALLOCATIONS = 400;
 
@@ -67,7 +60,7 @@ export interface BaseGrant extends GrantCommon {
   readonly entitlements: readonly string[];
 }
 
-/** More units, shares or rights for the grant it names, for as long as that runs. */
+/** More units a period, shares (each added to what the unit has) or rights for the grant it names, from `notBefore` for as long as that runs. */
 export interface AddendumGrant extends GrantCommon {
   readonly kind: 'ADDENDUM';
   readonly addendumOf: string;
@@ -76,12 +69,13 @@ export interface AddendumGrant extends GrantCommon {
   readonly entitlements: readonly string[];
 }
 
+/** Ends consumption of a BASE grant from `notBefore`; one that names a REVOCATION undoes it from `notBefore`. */
 export interface RevocationGrant extends GrantCommon {
   readonly kind: 'REVOCATION';
   readonly revokes: string;
 }
 
-/** Other shares of the grant it names. */
+/** Moves limits between units: these are all the shares of the grant it names from `notBefore`; use is never moved. */
 export interface TransferGrant extends GrantCommon {
   readonly kind: 'TRANSFER';
   readonly addendumOf: string;
@@ -91,14 +85,8 @@ export interface TransferGrant extends GrantCommon {
 export type Grant = BaseGrant | AddendumGrant | RevocationGrant | TransferGrant;
 
 /** A grant file as read, its signature not yet verified. */
-export interface GrantFile {
+export interface GrantFile extends Omit<SignedFile<Grant>, 'payload'> {
   readonly grant: Grant;
-  readonly kid: string;
-  /** What the signature covers: the JWS signing input in ASCII. */
-  readonly signed: Uint8Array;
-  /** 64 bytes. */
-  readonly signature: Uint8Array;
-  readonly hash: string;
 }
 
 const integer =
@@ -151,38 +139,19 @@ const grants = {
   REVOCATION: object({ ...common, kind: oneOf('REVOCATION'), revokes: name }, optional),
   TRANSFER: object({ ...common, kind: oneOf('TRANSFER'), addendumOf: name, allocations }, optional),
 } as const satisfies Record<GrantKind, Read<Grant>>;
-const header = object({ alg: oneOf('EdDSA'), kid: name, typ: oneOf(GRANT_TYP) });
 
-/**
- * Reads a grant file strictly: at most 64 KiB, three canonical base64url parts, header and payload in canonical form,
- * no unknown member. Throws GRANT_MALFORMED with what stands where.
- */
+/** Reads a grant file strictly (`parseSignedFile`). Throws GRANT_MALFORMED with what stands where. */
 export function parseGrantFile(file: string): GrantFile {
-  if (file.length > MAX_GRANT_BYTES) throw malformed(`${file.length} characters, at most ${MAX_GRANT_BYTES}`);
-  const parts = file.split('.');
-  const [head, payload, signature] = parts.map(fromBase64Url);
-  if (parts.length !== 3 || head === undefined || payload === undefined || signature === undefined)
-    throw malformed('three parts of base64url without padding are expected, joined by dots');
-  if (signature.length !== 64) throw malformed(`the signature has ${signature.length} bytes, not 64`);
-  return {
-    kid: readCanonical(head, header, 'header').kid,
-    grant: readCanonical(payload, readGrant, 'payload'),
-    signed: utf8.encode(file.slice(0, file.lastIndexOf('.'))),
-    signature,
-    hash: grantHash(file),
-  };
+  const { payload, ...rest } = parseSignedFile(file, GRANT_TYP, readGrant);
+  return { grant: payload, ...rest };
 }
 
 /** Hex SHA-256 of a grant file: what the next grant of the chain names. */
-export function grantHash(file: string): string {
-  return toHex(sha256(utf8.encode(file)));
-}
+export const grantHash = fileHash;
 
 /** What an issuer signs. The grant is read back strictly first: a file that no import accepts is never made. */
 export function grantSigningInput(grant: Grant, kid: string): string {
-  const payload = canonicalBytes(grant);
-  readCanonical(payload, readGrant, 'payload');
-  return `${toBase64Url(canonicalBytes({ alg: 'EdDSA', kid, typ: GRANT_TYP }))}.${toBase64Url(payload)}`;
+  return signingInput(grant, kid, GRANT_TYP, readGrant);
 }
 
 const readGrant: Read<Grant> = (value, path) => {
@@ -194,19 +163,6 @@ const readGrant: Read<Grant> = (value, path) => {
     );
   return grant;
 };
-
-function readCanonical<T>(bytes: Uint8Array, read: Read<T>, what: string): T {
-  try {
-    const json = utf8.decode(bytes);
-    const value = parseStrictJson(json);
-    if (canonicalText(value) !== json) throw malformed(`the ${what} is not in canonical form (RFC 8785)`);
-    return read(value, '$');
-  } catch (error) {
-    if (error instanceof ShapeFault) throw malformed(`${what} ${error.path}: ${error.expected}`);
-    if (error instanceof ProoflineError && error.code === 'GRANT_MALFORMED') throw error;
-    throw new ProoflineError('GRANT_MALFORMED', `the ${what} is not strict JSON in UTF-8`, { cause: error });
-  }
-}
 
 function discriminant<const T extends string>(value: unknown, path: string, member: string, values: readonly T[]): T {
   if (typeof value !== 'object' || value === null) throw new ShapeFault(path, 'an object is expected');
@@ -220,8 +176,4 @@ function isTimeZone(value: string): boolean {
   } catch {
     return false;
   }
-}
-
-function malformed(detail: string): ProoflineError {
-  return new ProoflineError('GRANT_MALFORMED', detail);
 }

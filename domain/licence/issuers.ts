@@ -4,7 +4,9 @@ import { fromBase64Url, toBase64Url, toHex, utf8 } from '../bytes.ts';
 import { ProoflineError } from '../errors.ts';
 import { list, oneOf, openObject, ShapeFault, text } from '../shape.ts';
 import { parseStrictJson } from '../strict-json.ts';
-import { type Grant, type GrantFile, grantSigningInput } from './grant.ts';
+import { type Grant, grantSigningInput } from './grant.ts';
+import { type RevocationList, revocationListSigningInput } from './revocation-list.ts';
+import type { SignedFile } from './signed-file.ts';
 
 /** A public key by its id. */
 export type IssuerKeys = ReadonlyMap<string, JsonWebKey>;
@@ -32,7 +34,10 @@ export function parseIssuerKeys(json: string): IssuerKeys {
 }
 
 /** Throws GRANT_SIGNATURE_INVALID unless a configured key of the file's kid made the signature. */
-export async function verifyGrantSignature(file: GrantFile, issuers: IssuerKeys): Promise<void> {
+export async function verifyGrantSignature(
+  file: Pick<SignedFile<unknown>, 'kid' | 'signed' | 'signature'>,
+  issuers: IssuerKeys,
+): Promise<void> {
   const jwk = issuers.get(file.kid);
   if (jwk === undefined)
     throw new ProoflineError('GRANT_SIGNATURE_INVALID', `no issuer key "${file.kid}" is configured`);
@@ -54,8 +59,16 @@ export function parseIssuerKey(json: string): IssuerKey {
 }
 
 /** Signs a grant: the text of its file. Throws GRANT_MALFORMED if no import would read it. */
-export async function issueGrant(grant: Grant, issuer: IssuerKey): Promise<string> {
-  const input = grantSigningInput(grant, issuer.kid);
+export function issueGrant(grant: Grant, issuer: IssuerKey): Promise<string> {
+  return signFile(grantSigningInput(grant, issuer.kid), issuer);
+}
+
+/** Signs a revocation list: the text of its file. Throws GRANT_MALFORMED if no import would read it. */
+export function issueRevocationList(revocations: RevocationList, issuer: IssuerKey): Promise<string> {
+  return signFile(revocationListSigningInput(revocations, issuer.kid), issuer);
+}
+
+async function signFile(input: string, issuer: IssuerKey): Promise<string> {
   const key = await crypto.subtle.importKey('jwk', issuer.jwk, 'Ed25519', false, ['sign']);
   const signature = await crypto.subtle.sign('Ed25519', key, utf8.encode(input).slice());
   return `${input}.${toBase64Url(new Uint8Array(signature))}`;
