@@ -16,7 +16,7 @@ interface Counts {
 }
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
-const JEST = createRequire(import.meta.url).resolve('jest/bin/jest.js');
+const JEST = createRequire(import.meta.url).resolve('jest/bin/jest');
 const NODE = ['--disable-warning=ExperimentalWarning'];
 
 const CHECKS: Readonly<Record<string, () => Promise<Counts>>> = {
