@@ -49,6 +49,7 @@ const WORKER = {
   tsasFile: required('PROOFLINE_TSAS_FILE', readText),
   ledgerFile: optional('PROOFLINE_LEDGER_FILE', readText, undefined as string | undefined),
   licenseIssuersFile: required('PROOFLINE_LICENSE_ISSUERS_FILE', readText),
+  workflowBundleFile: optional('PROOFLINE_WORKFLOW_BUNDLE_FILE', readText, undefined as string | undefined),
   checkpointIntervalMs: optional('PROOFLINE_CHECKPOINT_INTERVAL_MS', intervalMs, 200),
   timestampWindowMs: optional('PROOFLINE_TIMESTAMP_WINDOW_MS', intervalMs, 1_000),
   anchorWindowExpressMs: optional('PROOFLINE_ANCHOR_WINDOW_EXPRESS_MS', intervalMs, 5_000),

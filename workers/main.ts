@@ -30,7 +30,9 @@ const health = await startHealth({
 });
 const composed = await composeActivities({ config, db, clock, logger, stopping: stop.signal });
 const trust = composed.signer && keepTrustPublished({ config, db, clock, logger, signer: composed.signer });
-const workflowBundle = config.pools.includes('workflows') ? await bundleWorkflows(logger) : undefined;
+const workflowBundle = config.pools.includes('workflows')
+  ? await bundleWorkflows(logger, config.workflowBundleFile)
+  : undefined;
 
 const connection = await connectWorkers(config, logger, stop.signal).catch(() => process.exit(0));
 const workers = await startWorkers({

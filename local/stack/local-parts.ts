@@ -81,6 +81,8 @@ export function workerParts(
       PROOFLINE_TSAS_FILE: context.tsasFile,
       ...(context.ledgerFile === '' ? {} : { PROOFLINE_LEDGER_FILE: context.ledgerFile }),
       PROOFLINE_LICENSE_ISSUERS_FILE: context.keys.licenseIssuer.jwksFile,
+      // A process that died is back without bundling the workflows again.
+      PROOFLINE_WORKFLOW_BUNDLE_FILE: join(context.dataDir, 'workflow-bundle.json'),
       ...context.extra.workers,
     };
     return part(
