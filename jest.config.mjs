@@ -27,15 +27,19 @@ export default {
       ...shared,
       displayName: 'integration',
       testMatch: ['**/*.it.test.ts', '<rootDir>/test/**/*.test.ts'],
-      testPathIgnorePatterns: [...never, '<rootDir>/test/support/.*(?<!\\.it)\\.test\\.ts$', '<rootDir>/test/e2e/'],
+      testPathIgnorePatterns: [
+        ...never,
+        '<rootDir>/test/support/.*(?<!\\.it)\\.test\\.ts$',
+        '<rootDir>/test/(?:e2e|motion)/.*(?<!\\.it)\\.test\\.ts$',
+      ],
       globalSetup: '<rootDir>/test/support/start-servers.ts',
       globalTeardown: '<rootDir>/test/support/stop-servers.ts',
     },
     {
       ...shared,
       displayName: 'e2e',
-      testMatch: ['<rootDir>/test/e2e/**/*.test.ts'],
-      testPathIgnorePatterns: never,
+      testMatch: ['<rootDir>/test/{e2e,motion}/**/*.test.ts'],
+      testPathIgnorePatterns: [...never, '\\.it\\.test\\.ts$'],
     },
   ],
 };

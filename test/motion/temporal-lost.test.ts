@@ -1,0 +1,197 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Client, Connection } from '@temporalio/client';
+import { workflowIds } from '../../domain/ids.ts';
+import { ORIGIN } from '../../local/stack/local-parts.ts';
+import type { RunningPart } from '../../local/stack/part.ts';
+import { type Stack, startStack } from '../../local/stack/start-stack.ts';
+import { createPool, type Db } from '../../store/pool.ts';
+import { createTestClient, type SubmissionView, type TestClient } from '../e2e/client.ts';
+
+const WITHIN_MS = 60_000;
+
+let dataDir: string;
+let stack: Stack;
+let client: TestClient;
+let owner: Db;
+let connection: Connection;
+let temporal: Client;
+
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'proofline-motion-'));
+  stack = await startStack({
+    dataDir,
+    ports: 'any',
+    logLevel: 'warn',
+    consensusDelayMs: 30,
+    settings: {
+      workers: { PROOFLINE_ANCHOR_WINDOW_EXPRESS_MS: '200', PROOFLINE_TIMESTAMP_WINDOW_MS: '100' },
+      relay: { PROOFLINE_RECONCILE_MS: '300', PROOFLINE_RECONCILE_GRACE_MS: '500' },
+    },
+  });
+  client = createTestClient(stack);
+  owner = createPool({ url: stack.info.postgresUrl, max: 2, applicationName: 'motion', onError: () => undefined });
+  connection = Connection.lazy({ address: stack.info.temporalAddress });
+  temporal = new Client({ connection });
+}, 120_000);
+
+afterAll(async () => {
+  await connection?.close();
+  await owner?.end();
+  await stack?.stop();
+  await rm(dataDir, { recursive: true, force: true });
+}, 60_000);
+
+function part(name: string): RunningPart {
+  const found = stack.parts.get(name);
+  if (found === undefined) throw new Error(`no part ${name}`);
+  return found;
+}
+
+async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
+  const deadline = Date.now() + WITHIN_MS;
+  for (;;) {
+    const seen = await look();
+    if (seen !== undefined) return seen;
+    if (Date.now() > deadline) throw new Error(`not within ${WITHIN_MS} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** A batch that waits for its anchor, since the ledger is stopped: sealed, timestamped, its workflow running. */
+async function submitWaiting(): Promise<{ submission: SubmissionView; batch: string; workflowId: string }> {
+  const proof = await client.submitOne({ anchorPolicy: 'REQUIRED' });
+  await client.untilState(proof.id, ['TIMESTAMPED']);
+  const { rows } = await owner.query<{ id: string; generation: number }>(
+    'SELECT b.id, b.generation FROM batches b JOIN submissions s ON s.batch_id = b.id WHERE s.id = $1',
+    [proof.submission],
+  );
+  const { id = '', generation = 0 } = rows[0] ?? {};
+  const submission = { id: proof.submission } as SubmissionView;
+  return { submission, batch: id, workflowId: workflowIds.certifyBatch(id as never, generation) };
+}
+
+async function generationOf(batch: string): Promise<number> {
+  const { rows } = await owner.query<{ generation: number }>('SELECT generation FROM batches WHERE id = $1', [batch]);
+  return rows[0]?.generation ?? 0;
+}
+
+const statusOf = async (workflowId: string): Promise<string> =>
+  (await temporal.workflow.getHandle(workflowId).describe()).status.name;
+
+/** One unit, one leaf, one certificate for each of them, whatever happened to their workflow. */
+async function expectOnce(submission: string, count: number): Promise<void> {
+  const { rows } = await owner.query(
+    `SELECT count(*)::int AS proofs, count(DISTINCT l.index)::int AS leaves, count(DISTINCT c.number)::int AS certificates, count(DISTINCT k.proof_id)::int AS units
+     FROM proofs p JOIN leaves l ON l.proof_id = p.id JOIN certificates c ON c.proof_id = p.id AND c.jws IS NOT NULL JOIN licence_consumptions k ON k.proof_id = p.id
+     WHERE p.submission_id = $1`,
+    [submission],
+  );
+  expect(rows[0]).toEqual({ proofs: count, leaves: count, certificates: count, units: count });
+}
+
+describe('a batch whose workflow ends in Temporal', () => {
+  it.each([
+    ['terminated', (id: string) => temporal.workflow.getHandle(id).terminate('by an operator')],
+    ['cancelled', (id: string) => temporal.workflow.getHandle(id).cancel()],
+  ])(
+    'as %s goes on under its next generation and loses no proof',
+    async (_how, end) => {
+      await part('hedera').stop();
+      const waiting = await submitWaiting();
+      try {
+        await end(waiting.workflowId);
+        await until('the next generation', async () => ((await generationOf(waiting.batch)) === 2 ? true : undefined));
+        const next = workflowIds.certifyBatch(waiting.batch as never, 2);
+        await until('the next run', () => statusOf(next).catch(() => undefined));
+      } finally {
+        await part('hedera').start();
+      }
+      expect((await client.untilFinal(waiting.submission.id)).states).toEqual({ CERTIFIED: 1 });
+      await expectOnce(waiting.submission.id, 1);
+    },
+    120_000,
+  );
+
+  it('is woken again when a reset took its wake back', async () => {
+    await part('hedera').stop();
+    const waiting = await submitWaiting();
+    const handle = temporal.workflow.getHandle(waiting.workflowId);
+    const history = await handle.fetchHistory();
+    const completed = history.events?.findLast((event) => event.workflowTaskCompletedEventAttributes != null);
+    await part('workers').stop();
+    await part('hedera').start();
+    try {
+      // Evidence that came while nobody worked: complete, and the wake delivered into the old run alone.
+      await owner.query("UPDATE batches SET evidence_complete_at = now() - interval '1 hour' WHERE id = $1", [
+        waiting.batch,
+      ]);
+      await temporal.workflowService.resetWorkflowExecution({
+        namespace: 'default',
+        workflowExecution: { workflowId: waiting.workflowId },
+        reason: 'by an operator',
+        workflowTaskFinishEventId: completed?.eventId ?? null,
+        requestId: crypto.randomUUID(),
+        resetReapplyType: 2,
+      });
+      await until('another wake', async () => {
+        const signals = (await handle.fetchHistory()).events?.filter((e) => e.workflowExecutionSignaledEventAttributes);
+        return signals !== undefined && signals.length > 0 ? true : undefined;
+      });
+    } finally {
+      await part('workers').start();
+    }
+    expect((await client.untilFinal(waiting.submission.id)).states).toEqual({ CERTIFIED: 1 });
+    await expectOnce(waiting.submission.id, 1);
+    expect(await generationOf(waiting.batch)).toBe(1);
+  }, 180_000);
+});
+
+describe('the log', () => {
+  it('goes on after its workflow was terminated', async () => {
+    await temporal.workflow.getHandle(workflowIds.runLog(ORIGIN)).terminate('by an operator');
+    const proof = await client.submitOne({ anchorPolicy: 'REQUIRED' });
+    await client.untilState(proof.id, ['CERTIFIED']);
+  }, 60_000);
+});
+
+describe("Temporal's database, deleted under load", () => {
+  it('costs nothing but time: every batch, anchor and the log are built again from Postgres', async () => {
+    const submissions: { id: string; count: number }[] = [];
+    let isOver = false;
+    const load = (async () => {
+      for (let n = 0; !isOver; n++) {
+        const count = n % 4 === 3 ? 400 : 1 + (n % 3);
+        const { id } = await client.submitMany(count, n % 2 === 0 ? '' : '?anchorPolicy=REQUIRED');
+        submissions.push({ id, count });
+        await new Promise((resolve) => setTimeout(resolve, 40));
+      }
+    })();
+    try {
+      await until('work under way', async () => {
+        const { rows } = await owner.query("SELECT FROM batches WHERE state <> 'CLOSED' LIMIT 3");
+        return rows.length === 3 ? true : undefined;
+      });
+      await part('temporal').stop();
+      for (const end of ['', '-wal', '-shm']) await rm(join(dataDir, `temporal.db${end}`), { force: true });
+      await part('temporal').start();
+      const known = submissions.length;
+      await until('more work after it', async () => (submissions.length > known + 20 ? true : undefined));
+    } finally {
+      isOver = true;
+      await load;
+    }
+    for (const { id, count } of submissions) {
+      expect((await client.untilFinal(id, 90_000)).states).toEqual({ CERTIFIED: count });
+      await expectOnce(id, count);
+    }
+    const { rows } = await owner.query('SELECT max(generation)::int AS generation FROM batches');
+    expect(rows[0]?.generation).toBeGreaterThan(1);
+    await until('every batch closed', async () => {
+      const { rows: open } = await owner.query("SELECT FROM batches WHERE state <> 'CLOSED'");
+      return open.length === 0 ? true : undefined;
+    });
+  }, 240_000);
+});
