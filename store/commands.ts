@@ -165,7 +165,7 @@ async function end(tx: Tx, ended: readonly Applied[], to: 'CANCELLED' | 'REJECTE
   if (ended.length === 0) return;
   const ids = ended.map(({ proof }) => proof.id);
   await tx.query(
-    `UPDATE proofs p SET state = $2, failure = CASE WHEN $2 = 'REJECTED'
+    `UPDATE proofs p SET state = $2::proof_state, failure = CASE WHEN $2::proof_state = 'REJECTED'
        THEN jsonb_build_object('stage', u.stage, 'code', 'REJECTED_BY_OPERATOR', 'detail', u.reason, 'at', $3::text) END
      FROM unnest($1::uuid[], $4::text[], $5::text[]) AS u (id, stage, reason) WHERE p.id = u.id`,
     [ids, to, now, ended.map(({ proof }) => proof.state), ended.map(({ command }) => command.reason)],

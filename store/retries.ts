@@ -7,11 +7,21 @@ import type { AnchorPolicy, AnchorWindow } from '../domain/states.ts';
 import type { Tx } from './pool.ts';
 
 /**
- * Queues proofs, whose rows are locked, to join a new batch at the stage that their state names. A statement that was
+ * Queues proofs, whose rows and batches are locked, to join a new batch at the stage that their state names. A statement that was
  * frozen and never sealed is dropped, so that the new batch freezes its own. Key (proof).
  */
 export async function queueRetries(tx: Tx, proofs: readonly ProofId[], now: string): Promise<void> {
   if (proofs.length === 0) return;
+  // What the batch says from here on, it no longer says of them.
+  await tx.query(
+    `INSERT INTO former_batches (proof_id, batch_id, tenant_id, last_timeline_id)
+     SELECT p.id, f.id, p.tenant_id, coalesce((SELECT max(t.id) FROM timeline t WHERE t.batch_id = f.id), 0)
+     FROM proofs p JOIN submissions u ON u.id = p.submission_id LEFT JOIN seals s ON s.proof_id = p.id,
+       LATERAL (SELECT coalesce(s.batch_id, p.batch_id, u.batch_id) AS id) f
+     WHERE p.id = ANY ($1::uuid[]) AND f.id IS NOT NULL
+     ON CONFLICT (proof_id, batch_id) DO UPDATE SET last_timeline_id = excluded.last_timeline_id`,
+    [proofs],
+  );
   await tx.query('DELETE FROM seals WHERE proof_id = ANY ($1::uuid[]) AND signature IS NULL', [proofs]);
   await tx.query(
     `INSERT INTO retry_queue (proof_id, tenant_id, anchor_policy, anchor_window, queued_at)
@@ -72,17 +82,8 @@ export async function takeRetries(tx: Tx, limit: number): Promise<TakenRetries |
   };
 }
 
-/** Makes proofs members of a new batch, whose row exists; what their former batches say of them stays theirs. */
+/** Makes proofs members of a new batch, whose row exists. */
 export async function joinBatch(tx: Tx, batch: BatchId, proofs: readonly ProofId[]): Promise<void> {
-  await tx.query(
-    `INSERT INTO former_batches (proof_id, batch_id, tenant_id, last_timeline_id)
-     SELECT p.id, f.id, p.tenant_id, coalesce((SELECT max(t.id) FROM timeline t WHERE t.batch_id = f.id), 0)
-     FROM proofs p JOIN submissions u ON u.id = p.submission_id LEFT JOIN seals s ON s.proof_id = p.id,
-       LATERAL (SELECT coalesce(s.batch_id, p.batch_id, u.batch_id) AS id) f
-     WHERE p.id = ANY ($1::uuid[]) AND f.id IS NOT NULL
-     ON CONFLICT (proof_id, batch_id) DO UPDATE SET last_timeline_id = excluded.last_timeline_id`,
-    [proofs],
-  );
   await tx.query(
     'UPDATE seals s SET batch_id = $1, ordinal = u.n - 1 FROM unnest($2::uuid[]) WITH ORDINALITY AS u (id, n) WHERE s.proof_id = u.id',
     [batch, proofs],
