@@ -2,6 +2,7 @@ import { setCurrentDetails } from '@temporalio/workflow';
 import type { LicenceActivities } from '../activities/licences/import-grant.ts';
 import { activity } from './activity.ts';
 import { createPersistence } from './persist.ts';
+import { serveEverybody, serveTenant } from './serve-waiting.ts';
 
 export interface ImportLicenseInput {
   /** The row of `licence_imports`: the file itself never enters history. */
@@ -9,26 +10,21 @@ export interface ImportLicenseInput {
 }
 
 /**
- * Carries one request to import a grant: verify and apply it in one transaction, then serve who waited for it; the
+ * Carries one request to import a grant or a revocation list: verify and apply it in one transaction, then serve who waited for it; the
  * drain wakes their batches. A refusal is an outcome, kept in the row, and not a failure of the workflow.
  */
 export async function importLicense(input: ImportLicenseInput): Promise<void> {
   const { persist } = createPersistence();
   const importGrant = activity<LicenceActivities['importGrant']>('importGrant');
-  const drainLicences = activity<LicenceActivities['drainLicences']>('drainLicences');
 
   setCurrentDetails('Checking the grant.');
   const { state, tenantId, code } = await persist('STORE', 'importGrant', () => importGrant(input));
-  if (state !== 'APPLIED' || tenantId === undefined) {
+  if (state !== 'APPLIED') {
     setCurrentDetails(`Done: ${state}${code === undefined ? '' : `, \`${code}\``}.`);
     return;
   }
   setCurrentDetails('Applied. Serving the proofs that waited.');
-  let drafted = 0;
-  for (let more = true; more; ) {
-    const step = await persist('STORE', 'drainLicences', () => drainLicences({ tenantId }));
-    drafted += step.drafted;
-    more = step.more;
-  }
+  // A revocation list is of no tenant: what it gives back, anybody may have waited for.
+  const drafted = tenantId === undefined ? await serveEverybody(persist) : await serveTenant(persist, tenantId);
   setCurrentDetails(`Done: APPLIED, ${drafted} waiting proofs served.`);
 }

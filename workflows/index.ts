@@ -1,5 +1,7 @@
 /** The registry: every workflow type of Proofline. Everything exported here becomes one. */
 export { anchorCheckpoint } from './anchor-checkpoint.ts';
 export { certifyBatch } from './certify-batch.ts';
+export { changeOrganisation } from './change-organisation.ts';
 export { importLicense } from './import-license.ts';
+export { renewLicensePeriods } from './renew-license-periods.ts';
 export { runLog } from './run-log.ts';

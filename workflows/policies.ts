@@ -40,6 +40,9 @@ export const POLICIES = {
   confirmAnchor: { pool: 'ledger', startToCloseMs: 60_000, ...FAST },
   importGrant: { pool: 'store', startToCloseMs: 30_000, ...FAST },
   drainLicences: { pool: 'store', startToCloseMs: 120_000, heartbeatMs: 30_000, ...FAST },
+  serveWaiting: { pool: 'store', startToCloseMs: 600_000, heartbeatMs: 30_000, ...FAST },
+  renewLicences: { pool: 'store', startToCloseMs: 120_000, heartbeatMs: 30_000, ...FAST },
+  changeOrganisation: { pool: 'store', startToCloseMs: 30_000, ...FAST },
 } as const satisfies Record<string, ActivityPolicy>;
 
 export type ActivityName = keyof typeof POLICIES;

@@ -1,9 +1,19 @@
 import type { Clock } from '../../domain/clock.ts';
+import { ProoflineError } from '../../domain/errors.ts';
 import type { TenantId } from '../../domain/ids.ts';
 import { instanceFingerprint, parseIssuerKeys } from '../../domain/licence/issuers.ts';
 import { type DrainResult, drainLicences } from '../../store/drain-licences.ts';
 import { type ImportOutcome, importGrant } from '../../store/licences.ts';
+import { applyOrgChange, type OrgChangeOutcome } from '../../store/org-changes.ts';
 import type { Db } from '../../store/pool.ts';
+import {
+  checkClock,
+  keepTrustedTime,
+  listWaitingTenants,
+  noteRenewal,
+  type RenewalStep,
+  renewLicences,
+} from '../../store/renew-licences.ts';
 
 export interface LicensingDeps {
   readonly db: Db;
@@ -50,5 +60,66 @@ export function createLicensing(deps: LicensingDeps) {
       });
       return { drafted, waiting, more };
     },
+
+    /**
+     * Serves the queues of up to 20 tenants, by id after `after`; `after` of the result is where to go on. Throws
+     * STORE_UNAVAILABLE. Key (none): a repeat finds nobody waiting who could be served.
+     */
+    async serveWaiting({ after }: { readonly after?: TenantId }): Promise<{ drafted: number; after?: TenantId }> {
+      const tenants = await listWaitingTenants(db, after, TENANTS_A_CALL);
+      let drafted = 0;
+      for (const tenantId of tenants)
+        for (let more = true; more; ) {
+          const step = await drainLicences(db, tenantId, {
+            clock,
+            origin: deps.origin,
+            publicUrl: deps.publicUrl,
+            onStep: () => heartbeat({ tenantId, draining: true }),
+          });
+          drafted += step.drafted;
+          more = step.more;
+        }
+      const last = tenants.at(-1);
+      return { drafted, ...(last && tenants.length === TENANTS_A_CALL && { after: last }) };
+    },
+
+    /**
+     * Renews the grants of up to 20 tenants as of `at`, by id after `after`. Refused, as an outcome, while the clock stands
+     * behind a trusted time or behind `at`. Key (tenant, at): a repeat changes nothing. Throws STORE_UNAVAILABLE.
+     */
+    async renewLicences({ at, after }: RenewalInput): Promise<RenewalResult> {
+      const now = clock.nowMicros();
+      try {
+        checkClock(now, at, await keepTrustedTime(db, deps.origin));
+      } catch (error) {
+        if (!(error instanceof ProoflineError) || error.code !== 'CLOCK_BEHIND') throw error;
+        await noteRenewal(db, now, error.detail);
+        return { refused: error.detail };
+      }
+      const step = await renewLicences(db, {
+        at,
+        limit: TENANTS_A_CALL,
+        ...(after !== undefined && { after }),
+        onStep: () => heartbeat({ at }),
+      });
+      if (step.after === undefined) await noteRenewal(db, now, undefined);
+      return step;
+    },
+
+    /** Applies one requested change of the org tree or its shares. Key (change): a repeat returns the outcome. */
+    changeOrganisation({ changeId }: { readonly changeId: string }): Promise<OrgChangeOutcome> {
+      return applyOrgChange(db, changeId, clock);
+    },
   };
 }
+
+/** Tenants that one call of an activity serves or renews. */
+const TENANTS_A_CALL = 20;
+
+export interface RenewalInput {
+  /** RFC 3339 UTC: the instant as of which grants are renewed. */
+  readonly at: string;
+  readonly after?: TenantId;
+}
+
+export type RenewalResult = RenewalStep | { readonly refused: string };
