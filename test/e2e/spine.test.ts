@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { parseDisclosure } from '../../domain/disclosure.ts';
 import { GRANT_TYPE } from '../../domain/licence/grant.ts';
 import { instanceFingerprint, issueGrant, parseIssuerKey } from '../../domain/licence/issuers.ts';
 import { localKeyPaths } from '../../local/keys/ensure-local-keys.ts';
@@ -43,10 +44,10 @@ const part = (name: string) => {
   return found;
 };
 
-/** Imports a perpetual grant for a tenant over the API, as its operator would. */
-async function importGrant(tenant: SeededTenant, quota: number): Promise<Response> {
+/** A perpetual grant for a tenant, signed by the local issuer. */
+async function makeGrant(tenant: SeededTenant, quota: number): Promise<string> {
   const issuer = parseIssuerKey(await readFile(localKeyPaths(join(dataDir, 'keys')).licenseIssuer.keyFile, 'utf8'));
-  const text = await issueGrant(
+  return issueGrant(
     {
       type: GRANT_TYPE,
       kind: 'BASE',
@@ -62,8 +63,14 @@ async function importGrant(tenant: SeededTenant, quota: number): Promise<Respons
     },
     issuer,
   );
-  return client.request('POST', '/v1/admin/licenses', { text, type: 'application/jose', key: stack.info.operatorKey });
 }
+
+/** Imports a grant over the API, as an operator would. */
+const importText = (text: string): Promise<Response> =>
+  client.request('POST', '/v1/admin/licenses', { text, type: 'application/jose', key: stack.info.operatorKey });
+
+const importGrant = async (tenant: SeededTenant, quota: number): Promise<Response> =>
+  importText(await makeGrant(tenant, quota));
 
 describe('one proof', () => {
   it('goes through every stage and verifies offline against the pinned trust file', async () => {
@@ -176,6 +183,39 @@ describe('licences', () => {
       'AWAITING_LICENSE',
     );
   }, 60_000);
+});
+
+describe('a grant', () => {
+  it('with a wrong signature is refused with a problem, and changes nothing', async () => {
+    const tenant = await seedTenant(owner);
+    const [header, payload, signature = ''] = (await makeGrant(tenant, 10)).split('.');
+    const spoilt = `${signature.startsWith('A') ? 'B' : 'A'}${signature.slice(1)}`;
+    const refused = await importText([header, payload, spoilt].join('.'));
+    expect([refused.status, refused.headers.get('content-type')]).toEqual([
+      422,
+      expect.stringContaining('application/problem+json'),
+    ]);
+    expect(await refused.json()).toMatchObject({ code: 'GRANT_SIGNATURE_INVALID', status: 422 });
+    const { rowCount } = await owner.query('SELECT FROM licence_grants WHERE tenant_id = $1', [tenant.tenantId]);
+    expect(rowCount).toBe(0);
+  });
+});
+
+describe('reference and metadata', () => {
+  it('are committed to by the sealed statement, and the owner can prove them to others', async () => {
+    const body = { ...newProof(), reference: 'invoice 7', metadata: { total: 12.5, lines: ['ä', null] } };
+    const { id } = await ok<ProofView>(client.request('POST', '/v1/proofs', { body }), 202);
+    await client.untilState(id, ['CERTIFIED']);
+    const disclosure = parseDisclosure(await (await client.request('GET', `/v1/proofs/${id}/disclosure`)).text());
+    const { text } = await client.bundle(id);
+    const options = { trust: await client.trust(), nowMs: Date.now() };
+    expect(await verifyBundle(text, { ...options, disclosure })).toMatchObject({
+      overall: 'valid',
+      disclosure: { reference: { verdict: 'valid' }, metadata: { verdict: 'valid' } },
+    });
+    const other = { ...disclosure, reference: 'invoice 8' };
+    expect((await verifyBundle(text, { ...options, disclosure: other })).overall).toBe('invalid');
+  });
 });
 
 describe('the supervisor', () => {
