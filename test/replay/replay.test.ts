@@ -16,6 +16,7 @@ describe('golden histories', () => {
   it('exist for every workflow type and path that tests record', () => {
     expect(histories).toEqual(
       expect.arrayContaining([
+        'certifyBatch/commands.json',
         'certifyBatch/happy.json',
         'certifyBatch/licence-wait.json',
         'certifyBatch/signer-outage.json',

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { CertifyProofsResult } from '../../activities/certificates/certify-proofs.ts';
 import { ProoflineError } from '../../domain/errors.ts';
-import { evidenceComplete, licencesGranted, retryNow } from '../../workflows/messages.ts';
+import { commandsApplied, evidenceComplete, licencesGranted, retryNow } from '../../workflows/messages.ts';
 import { keepHistory } from '../support/keep-history.ts';
 import { createWorkflowTest, type StandIns, type WorkflowTest } from '../support/workflow-run.ts';
 
@@ -103,6 +103,23 @@ describe('certifyBatch', () => {
       await handle.result();
       expect(calls).toEqual(['sealBatch', 'certifyProofs', 'certifyProofs']);
       await keepHistory('certifyBatch', 'licence-wait', await handle.fetchHistory());
+    });
+  });
+
+  it('looks again when support verbs were applied, before its seal and while it waits, and ends when nothing is left', async () => {
+    const sealing = Promise.withResolvers<typeof SEALED>();
+    const waiting: CertifyProofsResult = { closed: false, awaitingEvidence: 2, awaitingLicence: 0, complete: false };
+    const { activities, calls } = scripted({ certifyProofs: [waiting, DONE] });
+    await temporal.run({ ...activities, sealBatch: () => sealing.promise }, async () => {
+      const handle = await start();
+      await handle.signal(commandsApplied);
+      sealing.resolve(SEALED);
+      await untilWaiting(handle, 2);
+      await untilEvents(handle, 'upsertWorkflowSearchAttributesEventAttributes', 2);
+      await handle.signal(commandsApplied);
+      await handle.result();
+      expect(calls).toEqual(['certifyProofs', 'certifyProofs']);
+      await keepHistory('certifyBatch', 'commands', await handle.fetchHistory());
     });
   });
 
