@@ -56,7 +56,7 @@ export interface AcceptorOptions {
 }
 
 export interface Acceptor {
-  /** Commits the request. Throws UNAUTHENTICATED, TENANT_SUSPENDED, ORG_UNIT_CLOSED or STORE_UNAVAILABLE. */
+  /** Commits the request. Throws UNAUTHENTICATED, TENANT_SUSPENDED, ORG_UNIT_CLOSED, TOO_MANY_PENDING or STORE_UNAVAILABLE. */
   accept(request: AcceptRequest): Promise<AcceptOutcome>;
 }
 
@@ -69,7 +69,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-const REFUSALS = ['UNAUTHENTICATED', 'TENANT_SUSPENDED', 'ORG_UNIT_CLOSED'] as const;
+const REFUSALS = ['UNAUTHENTICATED', 'TENANT_SUSPENDED', 'ORG_UNIT_CLOSED', 'TOO_MANY_PENDING'] as const;
 
 export function createAcceptor(options: AcceptorOptions): Acceptor {
   const { intake, maxRequests = 500, maxProofs = 12_000, maxLength = 48 * 1024 * 1024, onGroup } = options;

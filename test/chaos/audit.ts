@@ -112,6 +112,13 @@ async function auditLicences(owner: Db): Promise<Audit> {
       `SELECT c.proof_id FROM certificates c JOIN licence_consumptions k USING (proof_id) WHERE c.payload::jsonb -> 'licence' ->> 'grant' <> k.grant_id OR c.tenant_id <> k.tenant_id`,
     )),
   ];
+  faults.push(
+    ...(await faultsOf(
+      owner,
+      'the count of what is under way is not nought',
+      'SELECT tenant_id, sum(pending) AS pending FROM tenant_load GROUP BY tenant_id HAVING sum(pending) <> 0',
+    )),
+  );
   const { rows } = await owner.query<{ n: number }>('SELECT count(*)::int AS n FROM licence_consumptions');
   return { faults, figures: { 'licence units': rows[0]?.n ?? 0 } };
 }
