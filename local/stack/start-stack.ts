@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { systemClock } from '../../domain/clock.ts';
 import type { TenantId } from '../../domain/ids.ts';
 import { migrate } from '../../prisma/migrate.ts';
+import { applySchedules } from '../../temporal-config/apply-schedules.ts';
 import { readSearchAttributes } from '../../temporal-config/search-attributes.ts';
 import { ensureLocalKeys } from '../keys/ensure-local-keys.ts';
 import { type Postgres, startPostgres } from '../postgres/start-postgres.ts';
@@ -200,6 +201,7 @@ async function startMotion(context: StartContext & { readonly onProgress: (line:
     logFile: join(dataDir, 'logs', 'temporal.log'),
   });
   parts.set('temporal', temporal.part);
+  await applySchedules(temporal.address, temporal.namespace, 'workflows');
   return temporal;
 }
 
