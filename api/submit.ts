@@ -26,7 +26,7 @@ export type SubmitResult =
 
 /**
  * Accepts a submission, or finds the one accepted under the same idempotency key. Throws IDEMPOTENCY_KEY_MALFORMED,
- * IDEMPOTENCY_KEY_REUSED, ANCHOR_POLICY_NOT_ALLOWED and the refusals of the acceptor.
+ * IDEMPOTENCY_KEY_REUSED, ANCHOR_POLICY_NOT_ALLOWED, TOO_MANY_PENDING and the refusals of the acceptor.
  */
 export async function submit(
   deps: ApiDeps,
@@ -38,19 +38,41 @@ export async function submit(
   checkIdempotencyKey(idempotencyKey);
   const request = createRequest(deps, caller, route, idempotencyKey, submitted);
   // Both at once: proofs accepted in the same moment count as neither earlier nor later.
-  const [outcome, earlier] = await Promise.all([deps.acceptor.accept(request), findEarlier(deps, request)]);
+  const [outcome, earlier] = await Promise.all([
+    admit(deps, request).then((isAdmitted) => (isAdmitted ? deps.acceptor.accept(request) : 'duplicate')),
+    findEarlier(deps, request),
+  ]);
   if (outcome === 'accepted') {
     deps.metrics.proofsAccepted.inc(request.proofs.length);
     return { outcome, request, earlier };
   }
   // The winner has committed: a twin in the same group, or a request of before.
-  const first = await withTenant(deps.db, caller.tenant, (tx) =>
-    readByIdempotencyKey(tx, caller.tenant, route, idempotencyKey ?? ''),
-  );
+  const first = await findFirst(deps, request);
   if (first === undefined)
     throw new ProoflineError('STORE_UNAVAILABLE', 'the submission of this idempotency key cannot be read yet');
   if (first.bodyHash !== submitted.bodyHash) throw new ProoflineError('IDEMPOTENCY_KEY_REUSED');
   return { outcome: 'replayed', submission: first.id, firstProof: first.firstProof };
+}
+
+/** Whether there is room; false if there is none and none is needed, for a repeat. Throws TOO_MANY_PENDING. */
+async function admit(deps: ApiDeps, request: AcceptRequest): Promise<boolean> {
+  try {
+    await deps.pending.admit(request.tenant, request.proofs.length);
+    return true;
+  } catch (error) {
+    const isFull = error instanceof ProoflineError && error.code === 'TOO_MANY_PENDING';
+    if (isFull && (await findFirst(deps, request)) !== undefined) return false;
+    throw error;
+  }
+}
+
+/** The submission accepted under the request's idempotency key, if there is one. */
+async function findFirst(
+  { db }: ApiDeps,
+  { tenant, route, idempotencyKey }: AcceptRequest,
+): ReturnType<typeof readByIdempotencyKey> {
+  if (idempotencyKey === undefined) return undefined;
+  return withTenant(db, tenant, (tx) => readByIdempotencyKey(tx, tenant, route, idempotencyKey));
 }
 
 /** Throws IDEMPOTENCY_KEY_MALFORMED. */
