@@ -1,10 +1,10 @@
 import type { BatchId, ProofId, TenantId } from '../domain/ids.ts';
 import type { ProofState } from '../domain/states.ts';
 import { type Db, inTransaction } from './pool.ts';
-import { appendTimeline, describeMembers } from './timeline.ts';
+import { appendTimeline, describeMoved, type TimelineRow } from './timeline.ts';
 
-/** Drafts that one signing step takes: one call to the signer. */
-export const CERTIFICATE_CHUNK = 1_000;
+/** Drafts that one signing step takes, and one transaction keeps. */
+export const CERTIFICATE_CHUNK = 2_000;
 
 /**
  * Queues for their licence unit the members whose evidence is complete under their own policy: anchored, or
@@ -32,17 +32,19 @@ export function queueForLicence(db: Db, batch: BatchId, now: string): Promise<re
   });
 }
 
+const FIRST_ID = '00000000-0000-0000-0000-000000000000';
+
 /** A drafted certificate that waits for its signature. `payload` is the JCS text to sign. */
 export interface Draft {
   readonly proofId: ProofId;
   readonly payload: string;
 }
 
-/** The next drafts of the batch without a signature, in proof order. */
-export async function readDrafts(db: Db, batch: BatchId): Promise<readonly Draft[]> {
+/** The next drafts of the batch without a signature, in proof order; only those behind `after`, if given. */
+export async function readDrafts(db: Db, batch: BatchId, after?: ProofId): Promise<readonly Draft[]> {
   const { rows } = await db.query<Draft>(
-    'SELECT proof_id AS "proofId", payload FROM certificates WHERE batch_id = $1 AND jws IS NULL ORDER BY proof_id LIMIT $2',
-    [batch, CERTIFICATE_CHUNK],
+    'SELECT proof_id AS "proofId", payload FROM certificates WHERE batch_id = $1 AND jws IS NULL AND proof_id > $3::uuid ORDER BY proof_id LIMIT $2',
+    [batch, CERTIFICATE_CHUNK, after ?? FIRST_ID],
   );
   return rows;
 }
@@ -70,10 +72,6 @@ export function storeCertificates(
        RETURNING p.id, p.tenant_id, s.final_state`,
       [ids, input.certificates.map((c) => c.jws), input.now],
     );
-    const { rows: members } = await tx.query<{ proof_id: ProofId; tenant_id: TenantId }>(
-      'SELECT proof_id, tenant_id FROM seals WHERE batch_id = $1',
-      [input.batch],
-    );
     const groups = new Map<string, { tenantId: TenantId; state: ProofState; moved: ProofId[] }>();
     for (const row of rows) {
       const key = `${row.tenant_id}:${row.final_state}`;
@@ -81,22 +79,12 @@ export function storeCertificates(
       group.moved.push(row.id);
       groups.set(key, group);
     }
-    await appendTimeline(
-      tx,
-      [...groups.values()].map((g) => {
-        const moved = new Set(g.moved);
-        const stayed = members
-          .filter((m) => m.tenant_id === g.tenantId && !moved.has(m.proof_id))
-          .map((m) => m.proof_id);
-        return {
-          tenantId: g.tenantId,
-          scope: { batchId: input.batch },
-          state: g.state,
-          at: input.now,
-          ...describeMembers(g.moved, stayed),
-        };
-      }),
-    );
+    const steps: TimelineRow[] = [];
+    for (const { tenantId, state, moved } of groups.values()) {
+      const who = (await describeMoved(tx, input.batch, new Map([[tenantId, moved]]))).get(tenantId);
+      steps.push({ tenantId, scope: { batchId: input.batch }, state, at: input.now, ...who });
+    }
+    await appendTimeline(tx, steps);
     await tx.query("SELECT pg_notify('proofline_done', '')");
     return rows.length;
   });

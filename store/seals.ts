@@ -6,7 +6,7 @@ import type { BatchId, ProofId, TenantId } from '../domain/ids.ts';
 import { formatSeal, leafDataOfText, sealHeader } from '../domain/seal.ts';
 import { SALT_LENGTH, STATEMENT_TYPE, type Statement, saltedDigest } from '../domain/statement.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
-import { appendTimeline, describeMembers } from './timeline.ts';
+import { appendTimeline, describeMoved } from './timeline.ts';
 
 /** Proofs that one transaction freezes or seals. */
 export const SEAL_CHUNK = 2_000;
@@ -93,17 +93,22 @@ export async function thawUnsealed(db: Db, batch: BatchId): Promise<number> {
 /** A frozen statement that waits for its signature. */
 export interface Unsealed {
   readonly proofId: ProofId;
+  /** Its place in the batch. */
+  readonly ordinal: number;
   readonly kid: string;
   readonly version: number;
   readonly statement: string;
 }
 
-/** The next frozen statements without a seal whose proofs are still RECEIVED, of one key version, in order. */
-export async function readUnsealed(db: Db, batch: BatchId, limit: number): Promise<readonly Unsealed[]> {
+/**
+ * The next frozen statements without a seal whose proofs are still RECEIVED, of one key version, in order; only those
+ * behind the place `after`, if given.
+ */
+export async function readUnsealed(db: Db, batch: BatchId, limit: number, after = -1): Promise<readonly Unsealed[]> {
   const { rows } = await db.query<Unsealed>(
-    `SELECT s.proof_id AS "proofId", s.kid, s.version, s.statement FROM seals s JOIN proofs p ON p.id = s.proof_id
-     WHERE s.batch_id = $1 AND s.signature IS NULL AND p.state = 'RECEIVED' ORDER BY s.ordinal LIMIT $2`,
-    [batch, limit],
+    `SELECT s.proof_id AS "proofId", s.ordinal, s.kid, s.version, s.statement FROM seals s JOIN proofs p ON p.id = s.proof_id
+     WHERE s.batch_id = $1 AND s.signature IS NULL AND p.state = 'RECEIVED' AND s.ordinal > $3 ORDER BY s.ordinal LIMIT $2`,
+    [batch, limit, after],
   );
   const first = rows[0];
   return first === undefined ? [] : rows.filter((row) => row.kid === first.kid && row.version === first.version);
@@ -172,26 +177,24 @@ async function appendSealed(
   tenants: ReadonlyMap<ProofId, TenantId>,
   at: string,
 ): Promise<void> {
-  const { rows } = await tx.query<{ tenant_id: TenantId; unsealed: ProofId[] | null }>(
-    `SELECT tenant_id, array_agg(proof_id) FILTER (WHERE sealed_at IS DISTINCT FROM $2) AS unsealed FROM seals WHERE batch_id = $1 GROUP BY tenant_id`,
-    [batch, at],
-  );
+  const moved = new Map<TenantId, ProofId[]>();
+  for (const id of ids) {
+    const tenant = tenants.get(id);
+    if (tenant === undefined) continue;
+    const of = moved.get(tenant);
+    if (of === undefined) moved.set(tenant, [id]);
+    else of.push(id);
+  }
+  const described = await describeMoved(tx, batch, moved);
   await appendTimeline(
     tx,
-    rows.flatMap(({ tenant_id: tenantId, unsealed }) => {
-      const moved = ids.filter((id) => tenants.get(id) === tenantId);
-      return moved.length === 0
-        ? []
-        : [
-            {
-              tenantId,
-              scope: { batchId: batch },
-              state: 'SEALED' as const,
-              at,
-              ...describeMembers(moved, unsealed ?? []),
-            },
-          ];
-    }),
+    [...described].map(([tenantId, who]) => ({
+      tenantId,
+      scope: { batchId: batch },
+      state: 'SEALED' as const,
+      at,
+      ...who,
+    })),
   );
 }
 

@@ -63,6 +63,42 @@ function uuidArray(ids: readonly string[] | undefined): readonly string[] | null
   return ids === undefined || ids.length === 0 ? null : ids;
 }
 
+/**
+ * Who a step of a batch's members speaks of, by tenant. Only counts are read where most stay, and only those who stay
+ * where few do: the chunks of a large batch do not read all of it each.
+ */
+export async function describeMoved(
+  tx: Tx,
+  batch: BatchId,
+  moved: ReadonlyMap<TenantId, readonly ProofId[]>,
+): Promise<ReadonlyMap<TenantId, Pick<TimelineRow, 'members' | 'exceptions'>>> {
+  const { rows } = await tx.query<{ tenant_id: TenantId; n: number }>(
+    'SELECT tenant_id, count(*)::int AS n FROM seals WHERE batch_id = $1 GROUP BY tenant_id',
+    [batch],
+  );
+  const counts = new Map(rows.map((row) => [row.tenant_id, row.n]));
+  const out = new Map<TenantId, Pick<TimelineRow, 'members' | 'exceptions'>>();
+  for (const [tenant, ids] of moved) {
+    const stay = (counts.get(tenant) ?? 0) - ids.length;
+    if (stay > ids.length) out.set(tenant, { members: ids });
+    else out.set(tenant, describeMembers(ids, stay <= 0 ? [] : await readOthers(tx, batch, tenant, ids)));
+  }
+  return out;
+}
+
+async function readOthers(
+  tx: Tx,
+  batch: BatchId,
+  tenant: TenantId,
+  ids: readonly ProofId[],
+): Promise<readonly ProofId[]> {
+  const { rows } = await tx.query<{ proof_id: ProofId }>(
+    'SELECT proof_id FROM seals WHERE batch_id = $1 AND tenant_id = $2 AND proof_id <> ALL ($3::uuid[])',
+    [batch, tenant, ids],
+  );
+  return rows.map((row) => row.proof_id);
+}
+
 /** Who a step speaks of, in the shorter of the two forms: everybody but, or only. */
 export function describeMembers(
   moved: readonly ProofId[],

@@ -1,6 +1,7 @@
 /** The relay's process: config, clock, pool, client, relay, health; stops in reverse on SIGTERM and SIGINT. */
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { systemClock } from '../domain/clock.ts';
+import { timeOrderedId } from '../domain/ids.ts';
 import { createPool } from '../store/pool.ts';
 import { parseRelayConfig } from './config.ts';
 import { startHealth } from './health.ts';
@@ -12,6 +13,7 @@ import { untilStopped } from './until-stopped.ts';
 const config = parseRelayConfig(process.env);
 const logger = createLogger('relay', config.logLevel);
 const stop = untilStopped();
+const clock = systemClock();
 const db = createPool({
   url: config.dbUrl,
   max: 10,
@@ -22,8 +24,8 @@ const client = createTemporalClient(config);
 const relay = startRelay({
   db,
   client,
-  clock: systemClock(),
-  newId: randomUUID,
+  clock,
+  newId: () => timeOrderedId(clock.nowMs(), randomBytes(10)),
   logger,
   origin: config.origin,
   workflowQueue: 'workflows',

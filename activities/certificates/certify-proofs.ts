@@ -1,10 +1,10 @@
 import { utf8 } from '../../domain/bytes.ts';
 import { CERTIFICATE_TYP } from '../../domain/certificate.ts';
 import type { Clock } from '../../domain/clock.ts';
-import type { BatchId } from '../../domain/ids.ts';
+import type { BatchId, ProofId } from '../../domain/ids.ts';
 import { formatJws, jwsBytes, jwsSigningInput } from '../../domain/jws.ts';
 import { armBatch, closeIfDone } from '../../store/batches.ts';
-import { queueForLicence, readDrafts, storeCertificates } from '../../store/certificates.ts';
+import { type Draft, queueForLicence, readDrafts, storeCertificates } from '../../store/certificates.ts';
 import { drainLicences } from '../../store/drain-licences.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import { activeVersion } from '../sealing/active-version.ts';
@@ -33,6 +33,11 @@ export interface CertifyProofsResult {
   readonly awaitingLicence: number;
   /** More evidence is complete already: nobody will wake the batch for it. */
   readonly complete: boolean;
+}
+
+interface Signed {
+  readonly proofId: ProofId;
+  readonly jws: string;
 }
 
 export type CertificateActivities = ReturnType<typeof createCertification>;
@@ -67,29 +72,55 @@ export function createCertification(deps: CertificateDeps) {
     },
   };
 
+  /** The signer signs the next chunk while the last is being stored. */
   async function signDrafts(batch: BatchId): Promise<void> {
     const version = await activeVersion(signer, CERTIFICATE_KID);
-    for (;;) {
-      const drafts = await readDrafts(db, batch);
-      if (drafts.length === 0) return;
-      const inputs = drafts.map((d) =>
-        jwsSigningInput(CERTIFICATE_TYP, 'ES256', CERTIFICATE_KID, version, utf8.encode(d.payload)),
-      );
-      const { signatures } = await signer.sign({
-        kid: CERTIFICATE_KID,
-        version,
-        alg: 'ES256',
-        kind: 'tbs',
-        values: inputs.map(jwsBytes),
-        context: { batch, step: 'certificate' },
-      });
-      // After a crash here the drafts are signed again; the first signature stored stays.
-      const certificates = drafts.map((d, i) => ({
-        proofId: d.proofId,
-        jws: formatJws(inputs[i] as string, signatures[i] as Uint8Array),
-      }));
-      await storeCertificates(db, { batch, certificates, now: clock.nowMicros() });
-      deps.heartbeat({ signed: certificates.length });
+    let storing: Promise<void> = Promise.resolve();
+    let after: ProofId | undefined;
+    try {
+      for (;;) {
+        const drafts = await readDrafts(db, batch, after);
+        if (drafts.length === 0) {
+          await storing;
+          if (after === undefined) return;
+          // Another batch's drain may have drafted behind us.
+          after = undefined;
+          continue;
+        }
+        const signed = await sign(batch, version, drafts);
+        await storing;
+        // After a crash here the drafts are signed again; the first signature stored stays.
+        storing = store(batch, signed);
+        // It is awaited in the next turn; a turn that fails before must not leave it unheard.
+        storing.catch(() => undefined);
+        after = drafts.at(-1)?.proofId;
+      }
+    } finally {
+      // Nothing of an attempt goes on beside the next.
+      await storing.catch(() => undefined);
     }
+  }
+
+  async function sign(batch: BatchId, version: number, drafts: readonly Draft[]): Promise<readonly Signed[]> {
+    const inputs = drafts.map((d) =>
+      jwsSigningInput(CERTIFICATE_TYP, 'ES256', CERTIFICATE_KID, version, utf8.encode(d.payload)),
+    );
+    const { signatures } = await signer.sign({
+      kid: CERTIFICATE_KID,
+      version,
+      alg: 'ES256',
+      kind: 'tbs',
+      values: inputs.map(jwsBytes),
+      context: { batch, step: 'certificate' },
+    });
+    return drafts.map((d, i) => ({
+      proofId: d.proofId,
+      jws: formatJws(inputs[i] as string, signatures[i] as Uint8Array),
+    }));
+  }
+
+  async function store(batch: BatchId, certificates: readonly Signed[]): Promise<void> {
+    await storeCertificates(db, { batch, certificates, now: clock.nowMicros() });
+    deps.heartbeat({ signed: certificates.length });
   }
 }

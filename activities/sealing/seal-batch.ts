@@ -55,25 +55,16 @@ export function createSealing(deps: SealingDeps) {
     async sealBatch({ batchId }: SealBatchInput): Promise<SealBatchResult> {
       const batch = batchId as BatchId;
       await freeze(batch);
-      let sealed = 0;
       let failed = 0;
-      for (;;) {
-        const chunk = await readUnsealed(db, batch, SEAL_CHUNK);
-        if (chunk.length === 0) break;
-        try {
-          sealed += await seal(batch, chunk);
-        } catch (error) {
-          if (!(error instanceof ProoflineError)) throw error;
-          if (error.code === 'SIGNER_KEY_NOT_ACTIVE') {
-            // A crash here leaves the statements unfrozen; the next attempt freezes them with the next version.
-            await thawUnsealed(db, batch);
-            await freeze(batch);
-          } else if (error.code === 'SIGNER_REFUSED') {
-            failed += await failRefused(batch, chunk, error);
-          } else throw error;
-        }
-        deps.heartbeat({ sealed, failed });
-      }
+      const sealed = await sealAll(batch, async (chunk, error) => {
+        if (error.code === 'SIGNER_KEY_NOT_ACTIVE') {
+          // A crash here leaves the statements unfrozen; the next attempt freezes them with the next version.
+          await thawUnsealed(db, batch);
+          await freeze(batch);
+        } else if (error.code === 'SIGNER_REFUSED') {
+          failed += await failRefused(batch, chunk, error);
+        } else throw error;
+      });
       const arm = await inTransaction(db, async (tx) => {
         const result = await armBatch(tx, batch, deps.origin, clock.nowMicros());
         await markSealed(tx, batch, clock.nowMicros());
@@ -82,6 +73,52 @@ export function createSealing(deps: SealingDeps) {
       return { sealed, failed, complete: arm.complete };
     },
   };
+
+  /**
+   * Signs chunk after chunk, the next while the last is being stored; `mend` deals with a chunk that the signer refused,
+   * and then what is left is read anew. Returns how many were sealed.
+   */
+  async function sealAll(
+    batch: BatchId,
+    mend: (chunk: readonly Unsealed[], error: ProoflineError) => Promise<void>,
+  ): Promise<number> {
+    let sealed = 0;
+    let storing: Promise<void> = Promise.resolve();
+    let after: number | undefined;
+    try {
+      for (;;) {
+        const chunk = await readUnsealed(db, batch, SEAL_CHUNK, after);
+        if (chunk.length === 0) {
+          await storing;
+          if (after === undefined) return sealed;
+          after = undefined;
+          continue;
+        }
+        let signatures: readonly Uint8Array[];
+        try {
+          signatures = await sign(batch, chunk);
+        } catch (error) {
+          if (!(error instanceof ProoflineError)) throw error;
+          await storing;
+          await mend(chunk, error);
+          after = undefined;
+          continue;
+        }
+        await storing;
+        // After a crash here the signer replays the same signatures; whichever are stored first stay.
+        storing = store(batch, chunk, signatures).then((count) => {
+          sealed += count;
+          deps.heartbeat({ sealed });
+        });
+        // It is awaited in the next turn; a turn that fails before must not leave it unheard.
+        storing.catch(() => undefined);
+        after = chunk.at(-1)?.ordinal;
+      }
+    } finally {
+      // Nothing of an attempt goes on beside the next.
+      await storing.catch(() => undefined);
+    }
+  }
 
   async function freeze(batch: BatchId): Promise<void> {
     const version = await activeVersion(signer, SEAL_KID);
@@ -106,8 +143,10 @@ export function createSealing(deps: SealingDeps) {
   }
 
   async function seal(batch: BatchId, chunk: readonly Unsealed[]): Promise<number> {
-    const signatures = await sign(batch, chunk);
-    // After a crash here the signer replays the same signatures; whichever are stored first stay.
+    return store(batch, chunk, await sign(batch, chunk));
+  }
+
+  function store(batch: BatchId, chunk: readonly Unsealed[], signatures: readonly Uint8Array[]): Promise<number> {
     const seals = chunk.map((u, i) => ({ ...u, signature: signatures[i] as Uint8Array }));
     return storeSeals(db, { batch, seals, now: clock.nowMicros() });
   }

@@ -179,7 +179,8 @@ async function startDatabase(
     port: ports.postgres,
     passwords: secrets.passwords,
     logFile: join(dataDir, 'logs', 'postgres.log'),
-    settings,
+    // Queues grow from nothing to thousands of rows and back within seconds: plans need to know.
+    settings: { autovacuum_naptime: '5s', ...settings },
   });
   parts.set('postgres', postgres.part);
   await postgres.createDatabase(DATABASE);
