@@ -1,4 +1,5 @@
 import type { MirrorReader } from './mirror.ts';
+import { readResponse } from './read-response.ts';
 
 const TIMEOUT_MS = 10_000;
 const MAX_BYTES = 262_144;
@@ -19,21 +20,9 @@ export function openMirror(url: string, fetchLike: typeof fetch = globalThis.fet
         headers: { accept: 'application/json' },
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
-      const text = await readBounded(response);
+      const text = await readResponse(response, MAX_BYTES);
       if (!response.ok) return { status: response.status, body: undefined };
       return { status: response.status, body: JSON.parse(text) as unknown };
     },
   };
-}
-
-async function readBounded(response: Response): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = '';
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length;
-    if (bytes > MAX_BYTES) throw new Error(`an answer of more than ${MAX_BYTES} bytes`);
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
 }

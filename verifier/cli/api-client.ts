@@ -1,5 +1,6 @@
 /** The few calls that `submit` makes. Each has a deadline, answers are bounded, and a POST is repeated under its key. */
 import type { Digest } from '../../domain/digest.ts';
+import { readResponse } from '../read-response.ts';
 
 export interface Submission {
   readonly id: string;
@@ -51,7 +52,7 @@ export function createApiClient(apiUrl: string, apiKey: string, pause: (ms: numb
           },
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         });
-        const text = await readText(response);
+        const text = await readResponse(response, MAX_BYTES);
         if (response.ok) return text;
         const fault = new ApiFault(response.status, describeProblem(response.status, text));
         if ((response.status !== 429 && response.status < 500) || attempt === ATTEMPTS) throw fault;
@@ -94,16 +95,4 @@ function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { cause } = error;
   return cause instanceof Error ? `${error.message} (${cause.message})` : error.message;
-}
-
-async function readText(response: Response): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = '';
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length;
-    if (bytes > MAX_BYTES) throw new Error(`an answer of more than ${MAX_BYTES} bytes`);
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
 }
