@@ -15,6 +15,7 @@ import { docsRoutes } from './routes/docs.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
 import { licenceRoutes } from './routes/licences.ts';
 import { logRoutes } from './routes/log.ts';
+import { orgUnitRoutes } from './routes/org-units.ts';
 import { proofRoutes } from './routes/proofs.ts';
 import { submissionRoutes } from './routes/submissions.ts';
 import { verificationRoutes } from './routes/verification.ts';
@@ -28,6 +29,7 @@ export const ROUTES: readonly Route[] = [
   ...submissionRoutes,
   ...verificationRoutes,
   ...licenceRoutes,
+  ...orgUnitRoutes,
   ...logRoutes,
   ...docsRoutes,
 ];

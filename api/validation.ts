@@ -27,6 +27,7 @@ const TYPES: Record<NonNullable<Route['body']>, readonly string[]> = {
   grant: ['application/jose', 'text/plain'],
   command: ['application/json'],
   commands: ['application/json'],
+  change: ['application/json'],
 };
 
 /** Compiles every operation's schemas, so that no client waits for that. Rejects if the contract cannot be read. */

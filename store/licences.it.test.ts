@@ -13,7 +13,7 @@ import { drainLicences } from './drain-licences.ts';
 import { type ImportRecord, readImportOutcome, requestImport } from './licence-imports.ts';
 import { listGrants, readLicenceUsage } from './licences.read.ts';
 import { type ImportOutcome, importGrant } from './licences.ts';
-import { type Db, inTransaction } from './pool.ts';
+import { type Db, inTransaction, type Tx } from './pool.ts';
 import { withTenant } from './tenant-scope.ts';
 
 const NOW = '2026-03-15T09:00:00.000000Z';
@@ -65,6 +65,7 @@ async function importFile(jws: string, options: Ask = {}): Promise<ImportRecord>
   return (await readImportOutcome(api, id)) as ImportRecord;
 }
 
+const usage = (tx: Tx) => readLicenceUsage(tx, NOW);
 const issue = (changes: Partial<BaseGrant> = {}): Promise<string> => issuer.issue(tenant.tenantId, changes);
 
 /** How many rows an import could have left behind. */
@@ -93,8 +94,8 @@ describe('importing a grant', () => {
       quota: 10,
       periods: [{ n: 0 }, { n: 1 }],
     });
-    const { periods } = await withTenant(api, tenant.tenantId, readLicenceUsage);
-    const period = { grant: 'g1', quota: 10n, used: 0n };
+    const { periods } = await withTenant(api, tenant.tenantId, usage);
+    const period = { grant: 'g1', quota: 10n, used: 0n, units: [] };
     expect(periods).toEqual([
       {
         ...period,
@@ -127,13 +128,23 @@ describe('importing a grant', () => {
     await coverLeaves(owner, { origin: 'o' });
     const drain = () => drainLicences(db, tenant.tenantId, { clock, origin: 'o', publicUrl: 'https://p.example' });
     expect(await drain()).toMatchObject({ waiting: proofIds.length });
-    expect(await withTenant(api, tenant.tenantId, readLicenceUsage)).toMatchObject({
+    expect(await withTenant(api, tenant.tenantId, usage)).toMatchObject({
       waiting: 3,
-      waitingByUnit: [{ orgUnit: tenant.orgUnitId, proofs: 3, oldestReceivedAt: '2026-01-31T08:00:00.000000Z' }],
+      waitingByUnit: [
+        {
+          orgUnit: tenant.orgUnitId,
+          proofs: 3,
+          oldestReceivedAt: '2026-01-31T08:00:00.000000Z',
+          renewsAt: null,
+          cause: 'no-licence',
+          exhaustedUnit: null,
+          releasedBy: ['GRANT'],
+        },
+      ],
     });
     await importFile(await issue());
     expect(await drain()).toMatchObject({ drafted: 3, batchesServed: [batchId] });
-    expect(await withTenant(api, tenant.tenantId, readLicenceUsage)).toMatchObject({ waiting: 0, waitingByUnit: [] });
+    expect(await withTenant(api, tenant.tenantId, usage)).toMatchObject({ waiting: 0, waitingByUnit: [] });
   });
 
   it('changes nothing the second time and says so at once, without a workflow', async () => {

@@ -401,6 +401,107 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/licenses/allocations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The shares of each running grant, and what is used of them */
+        get: operations["listAllocations"];
+        put?: never;
+        /**
+         * Set, shrink or move shares of a grant, all at once
+         * @description Shares next below a unit never exceed it together, and none goes below what is used of it in the running period (409 ALLOCATION_BELOW_USE). Who waited is served. Needs `org:manage`.
+         */
+        post: operations["setAllocations"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/licenses/revocation-list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The revocation list that holds, and how fresh it is */
+        get: operations["readRevocationList"];
+        put?: never;
+        /**
+         * Import a signed revocation list
+         * @description The largest number holds. What it no longer names counts again. Answers as the import of a grant does.
+         */
+        post: operations["importRevocationList"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/org-units": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tree of a tenant's units */
+        get: operations["listOrgUnits"];
+        put?: never;
+        /** Add a unit below another */
+        post: operations["createOrgUnit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/org-units/{id}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move a unit, with all below it, to another parent
+         * @description What they used of running periods counts at the new parent from then on; refused if it has no room for that. Who waited is served.
+         */
+        post: operations["moveOrgUnit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/org-changes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** What came of a change of units or shares */
+        get: operations["readOrgChange"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/.well-known/proofline.json": {
         parameters: {
             query?: never;
@@ -941,6 +1042,14 @@ export interface components {
                 orgUnit: components["schemas"]["Id"];
                 proofs: number;
                 oldestReceivedAt: components["schemas"]["Instant"];
+                /** @description When a grant opens its next period by itself. */
+                renewsAt: components["schemas"]["Instant"] | null;
+                /** @enum {string} */
+                cause: "no-licence" | "quota-exhausted" | "share-exhausted" | "revocation-list-overdue" | "in-turn";
+                /** @description The unit whose share is used up. */
+                exhaustedUnit: components["schemas"]["Id"] | null;
+                /** @description What would release them. */
+                releasedBy: ("GRANT" | "ADDENDUM" | "SHARE" | "RENEWAL" | "REVOCATION_UNDONE" | "REVOCATION_LIST")[];
             }[];
             periods: {
                 grant: string;
@@ -951,12 +1060,83 @@ export interface components {
                 quota: string;
                 /** @description Decimal. */
                 used: string;
+                /** @description What units themselves used, those below them not counted. */
+                units: {
+                    orgUnit: components["schemas"]["Id"];
+                    used: string;
+                }[];
+                /** @description Shares; what is used counts what lies below too. */
                 allocations: {
                     orgUnit: components["schemas"]["Id"];
                     quota: string;
                     used: string;
                 }[];
             }[];
+            revocationList: {
+                number: number | null;
+                nextUpdate: components["schemas"]["Instant"] | null;
+                state: components["schemas"]["RevocationListState"];
+            };
+            renewal: {
+                lastAt: components["schemas"]["Instant"] | null;
+                /** @description Why renewal is refused since. */
+                refusal: string | null;
+            };
+        };
+        /** @enum {string} */
+        RevocationListState: "NONE" | "FRESH" | "OVERDUE" | "BLOCKING";
+        RevocationListStatus: {
+            number: number;
+            hash: string;
+            issuedAt: components["schemas"]["Instant"];
+            nextUpdate: components["schemas"]["Instant"];
+            importedAt: components["schemas"]["Instant"];
+            state: components["schemas"]["RevocationListState"];
+        };
+        AllocationList: {
+            data: {
+                grant: string;
+                /** @description Units of each period to come. */
+                quota: string;
+                endsAt: components["schemas"]["Instant"] | null;
+                allocations: {
+                    orgUnit: components["schemas"]["Id"];
+                    limit: string;
+                    /** @description In the running period. */
+                    used: string;
+                }[];
+            }[];
+            next: null;
+        };
+        AllocationsInput: {
+            grant: string;
+            allocations: {
+                orgUnit: components["schemas"]["Id"];
+                /** @description Null takes the share away; the unit then shares its parent's room. */
+                limit: number | null;
+            }[];
+        };
+        OrgUnitList: {
+            data: {
+                id: components["schemas"]["Id"];
+                parent: components["schemas"]["Id"] | null;
+                depth: number;
+                name: string;
+                closedAt: components["schemas"]["Instant"] | null;
+            }[];
+            next: null;
+        };
+        OrgChange: {
+            id: components["schemas"]["Id"];
+            orgUnit?: components["schemas"]["Id"];
+            /** @enum {string} */
+            kind: "CREATE_UNIT" | "MOVE_UNIT" | "SET_SHARES";
+            /** @enum {string} */
+            state: "PENDING" | "APPLIED" | "REFUSED";
+            code: string | null;
+            detail: string | null;
+            createdAt: components["schemas"]["Instant"];
+            finishedAt: components["schemas"]["Instant"] | null;
         };
         TrustDocument: {
             instance: string;
@@ -1016,6 +1196,26 @@ export interface components {
                 [name: string]: unknown;
             };
             content?: never;
+        };
+        /** @description The change as it stands. */
+        OrgChanged: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OrgChange"];
+            };
+        };
+        /** @description Recorded; not yet applied. Location names it. */
+        OrgChangePending: {
+            headers: {
+                "Retry-After": components["headers"]["RetryAfter"];
+                Location: components["headers"]["Location"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OrgChange"];
+            };
         };
         /** @description Accepted and committed. */
         ProofAccepted: {
@@ -1685,6 +1885,202 @@ export interface operations {
                     "application/json": components["schemas"]["LicenseUsage"];
                 };
             };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listAllocations: {
+        parameters: {
+            query?: {
+                /** @description Operators name the tenant; a tenant's key speaks of its own. */
+                tenant_id?: components["parameters"]["TenantId"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Shares with which the next periods begin; the running one follows them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AllocationList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    setAllocations: {
+        parameters: {
+            query?: {
+                /** @description Operators name the tenant; a tenant's key speaks of its own. */
+                tenant_id?: components["parameters"]["TenantId"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AllocationsInput"];
+            };
+        };
+        responses: {
+            200: components["responses"]["OrgChanged"];
+            202: components["responses"]["OrgChangePending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    readRevocationList: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An OVERDUE list warns; a BLOCKING one, seven days later, stops consumption until a newer one is imported. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevocationListStatus"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    importRevocationList: {
+        parameters: {
+            query?: {
+                /** @description Only say what would change. */
+                dryRun?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/jose": string;
+                "text/plain": string;
+            };
+        };
+        responses: {
+            /** @description Applied. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LicenseImport"];
+                };
+            };
+            /** @description Recorded; not yet applied. */
+            202: {
+                headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LicenseImport"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listOrgUnits: {
+        parameters: {
+            query?: {
+                /** @description Operators name the tenant; a tenant's key speaks of its own. */
+                tenant_id?: components["parameters"]["TenantId"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description From the root down. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrgUnitList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createOrgUnit: {
+        parameters: {
+            query?: {
+                /** @description Operators name the tenant; a tenant's key speaks of its own. */
+                tenant_id?: components["parameters"]["TenantId"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    name: string;
+                    parent: components["schemas"]["Id"];
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["OrgChanged"];
+            202: components["responses"]["OrgChangePending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    moveOrgUnit: {
+        parameters: {
+            query?: {
+                /** @description Operators name the tenant; a tenant's key speaks of its own. */
+                tenant_id?: components["parameters"]["TenantId"];
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    parent: components["schemas"]["Id"];
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["OrgChanged"];
+            202: components["responses"]["OrgChangePending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    readOrgChange: {
+        parameters: {
+            query?: {
+                /** @description Operators name the tenant; a tenant's key speaks of its own. */
+                tenant_id?: components["parameters"]["TenantId"];
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["OrgChanged"];
             default: components["responses"]["Problem"];
         };
     };

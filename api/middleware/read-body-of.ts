@@ -35,6 +35,7 @@ async function read(kind: BodyKind, req: Request, res: Response): Promise<unknow
     case 'bundle':
     case 'command':
     case 'commands':
+    case 'change':
       return readJsonBody(req);
     case 'grant':
       requireMediaType(req, 'application/jose', 'text/plain');

@@ -2,11 +2,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Request, Response } from 'express';
 import { ProoflineError } from '../../domain/errors.ts';
-import type { TenantId } from '../../domain/ids.ts';
+import type { OrgUnitId, TenantId } from '../../domain/ids.ts';
+import { revocationListState } from '../../domain/licence/revocation-list.ts';
 import { type ImportRecord, readImportOutcome, requestImport } from '../../store/licence-imports.ts';
-import { listGrants, readLicenceUsage } from '../../store/licences.read.ts';
+import { listGrants, listShares, readLicenceUsage, readRevocationList } from '../../store/licences.read.ts';
+import { inTransaction } from '../../store/pool.ts';
 import { withTenant } from '../../store/tenant-scope.ts';
 import { callerOf } from '../caller.ts';
+import { changeOrganisation, tenantAskedFor } from '../change-organisation.ts';
 import type { ApiDeps, Route } from '../route.ts';
 
 const READERS = {
@@ -15,6 +18,9 @@ const READERS = {
 } as const;
 const IMPORTERS = { scope: 'licenses:import', roles: ['PLATFORM_ADMIN'] } as const;
 
+const ADMINS = { scope: 'org:manage', roles: ['PLATFORM_ADMIN'] } as const;
+const PLATFORM = { roles: ['PLATFORM_ADMIN'] } as const;
+
 const OUTCOME_WITHIN_MS = 5_000;
 const LOOK_EVERY_MS = 100;
 
@@ -22,6 +28,16 @@ export const licenceRoutes: readonly Route[] = [
   { method: 'post', path: '/v1/admin/licenses', access: IMPORTERS, body: 'grant', answer: importGrant },
   { method: 'get', path: '/v1/admin/licenses', access: READERS, answer: list },
   { method: 'get', path: '/v1/admin/licenses/usage', access: READERS, answer: readUsage },
+  { method: 'get', path: '/v1/admin/licenses/allocations', access: READERS, answer: readAllocations },
+  { method: 'post', path: '/v1/admin/licenses/allocations', access: ADMINS, body: 'change', answer: setAllocations },
+  { method: 'get', path: '/v1/admin/licenses/revocation-list', access: PLATFORM, answer: readList },
+  {
+    method: 'post',
+    path: '/v1/admin/licenses/revocation-list',
+    access: PLATFORM,
+    body: 'grant',
+    answer: importGrant,
+  },
 ];
 
 async function importGrant(req: Request, res: Response, deps: ApiDeps): Promise<void> {
@@ -60,22 +76,34 @@ async function list(req: Request, res: Response, deps: ApiDeps): Promise<void> {
 }
 
 async function readUsage(req: Request, res: Response, deps: ApiDeps): Promise<void> {
-  const { waiting, waitingByUnit, periods } = await withTenant(deps.db, tenantAskedFor(req, res), readLicenceUsage);
+  const now = deps.clock.nowMicros();
+  const usage = await withTenant(deps.db, tenantAskedFor(req, res), (tx) => readLicenceUsage(tx, now));
   res.json({
-    waiting,
-    waitingByUnit,
-    periods: periods.map((period) => ({ ...period, quota: period.quota.toString(), used: period.used.toString() })),
+    ...usage,
+    periods: usage.periods.map((period) => ({
+      ...period,
+      quota: period.quota.toString(),
+      used: period.used.toString(),
+    })),
   });
 }
 
-/** An operator names the tenant; a tenant's key may only name its own. Throws REQUEST_INVALID or NOT_FOUND. */
-function tenantAskedFor(req: Request, res: Response): TenantId {
-  const caller = callerOf(res);
-  const { tenant_id: asked } = req.query as unknown as { tenant_id?: TenantId };
-  if (caller?.kind === 'tenant') {
-    if (asked !== undefined && asked !== caller.tenant) throw new ProoflineError('NOT_FOUND');
-    return caller.tenant;
-  }
-  if (asked === undefined) throw new ProoflineError('REQUEST_INVALID', 'tenant_id is missing');
-  return asked;
+async function readAllocations(req: Request, res: Response, deps: ApiDeps): Promise<void> {
+  const now = deps.clock.nowMicros();
+  const shares = await withTenant(deps.db, tenantAskedFor(req, res), (tx) => listShares(tx, now));
+  res.json({ data: shares.map((share) => ({ ...share, quota: share.quota.toString() })), next: null });
+}
+
+async function setAllocations(req: Request, res: Response, deps: ApiDeps): Promise<void> {
+  const { grant, allocations } = req.body as {
+    grant: string;
+    allocations: { orgUnit: OrgUnitId; limit: number | null }[];
+  };
+  await changeOrganisation(req, res, deps, { kind: 'SET_SHARES', grantId: grant, shares: allocations });
+}
+
+async function readList(_req: Request, res: Response, deps: ApiDeps): Promise<void> {
+  const list = await inTransaction(deps.db, readRevocationList);
+  if (list === undefined) throw new ProoflineError('NOT_FOUND');
+  res.json({ ...list, state: revocationListState(list.nextUpdate, deps.clock.nowMs()) });
 }

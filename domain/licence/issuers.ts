@@ -59,13 +59,13 @@ export function parseIssuerKey(json: string): IssuerKey {
 }
 
 /** Signs a grant: the text of its file. Throws GRANT_MALFORMED if no import would read it. */
-export function issueGrant(grant: Grant, issuer: IssuerKey): Promise<string> {
-  return signFile(grantSigningInput(grant, issuer.kid), issuer);
+export async function issueGrant(grant: Grant, issuer: IssuerKey): Promise<string> {
+  return await signFile(grantSigningInput(grant, issuer.kid), issuer);
 }
 
 /** Signs a revocation list: the text of its file. Throws GRANT_MALFORMED if no import would read it. */
-export function issueRevocationList(revocations: RevocationList, issuer: IssuerKey): Promise<string> {
-  return signFile(revocationListSigningInput(revocations, issuer.kid), issuer);
+export async function issueRevocationList(revocations: RevocationList, issuer: IssuerKey): Promise<string> {
+  return await signFile(revocationListSigningInput(revocations, issuer.kid), issuer);
 }
 
 async function signFile(input: string, issuer: IssuerKey): Promise<string> {

@@ -40,7 +40,7 @@ export async function seedTenant(db: Queryable, options: SeedOptions = {}): Prom
     `INSERT INTO org_units (id, tenant_id, depth, path, name, created_at) VALUES ($1, $2, 0, ARRAY[$1::uuid], 'Root', now())`,
     [orgUnitId, tenantId],
   );
-  const scopes = options.scopes ?? ['proofs:write', 'proofs:read', 'verify', 'licenses:read'];
+  const scopes = options.scopes ?? ['proofs:write', 'proofs:read', 'verify', 'licenses:read', 'org:manage'];
   const { apiKeyId, apiKey } = await insertKey(db, { tenantId, orgUnitId, scopes, roles: [] });
   return { tenantId, orgUnitId, apiKeyId, apiKey };
 }

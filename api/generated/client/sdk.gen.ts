@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.ts';
 import type { Client, Options as Options2, TDataShape } from './client/index.ts';
-import type { CancelProofData, CancelProofErrors, CancelProofResponses, CertifyWithoutAnchorData, CertifyWithoutAnchorErrors, CertifyWithoutAnchorResponses, CommandProofsData, CommandProofsErrors, CommandProofsResponses, DownloadBundleData, DownloadBundleErrors, DownloadBundleResponses, DownloadCertificateData, DownloadCertificateErrors, DownloadCertificateResponses, DownloadDisclosureData, DownloadDisclosureErrors, DownloadDisclosureResponses, DownloadReceiptData, DownloadReceiptErrors, DownloadReceiptResponses, ImportLicenseData, ImportLicenseErrors, ImportLicenseResponses, ListLicensesData, ListLicensesErrors, ListLicensesResponses, ListProofsData, ListProofsErrors, ListProofsResponses, ReadCheckpointData, ReadCheckpointErrors, ReadCheckpointResponses, ReadCommandData, ReadCommandErrors, ReadCommandResponses, ReadDocsAssetData, ReadDocsAssetErrors, ReadDocsAssetResponses, ReadDocsData, ReadDocsErrors, ReadDocsResponses, ReadLicenseUsageData, ReadLicenseUsageErrors, ReadLicenseUsageResponses, ReadPartialTileData, ReadPartialTileErrors, ReadPartialTileOfMillionsData, ReadPartialTileOfMillionsErrors, ReadPartialTileOfMillionsResponses, ReadPartialTileOfThousandsData, ReadPartialTileOfThousandsErrors, ReadPartialTileOfThousandsResponses, ReadPartialTileResponses, ReadProblemCatalogueData, ReadProblemCatalogueErrors, ReadProblemCatalogueResponses, ReadProofData, ReadProofErrors, ReadProofResponses, ReadSubmissionData, ReadSubmissionErrors, ReadSubmissionResponses, ReadTileData, ReadTileErrors, ReadTileOfMillionsData, ReadTileOfMillionsErrors, ReadTileOfMillionsResponses, ReadTileOfThousandsData, ReadTileOfThousandsErrors, ReadTileOfThousandsResponses, ReadTileResponses, ReadTimelineData, ReadTimelineErrors, ReadTimelineResponses, ReadTrustData, ReadTrustErrors, ReadTrustResponses, RejectProofData, RejectProofErrors, RejectProofResponses, RetryProofData, RetryProofErrors, RetryProofResponses, SubmitProofData, SubmitProofErrors, SubmitProofResponses, SubmitProofsData, SubmitProofsErrors, SubmitProofsResponses, VerifyBundleData, VerifyBundleErrors, VerifyBundleResponses, VerifyByDigestData, VerifyByDigestErrors, VerifyByDigestResponses, VerifyProofData, VerifyProofErrors, VerifyProofResponses } from './types.gen.ts';
+import type { CancelProofData, CancelProofErrors, CancelProofResponses, CertifyWithoutAnchorData, CertifyWithoutAnchorErrors, CertifyWithoutAnchorResponses, CommandProofsData, CommandProofsErrors, CommandProofsResponses, CreateOrgUnitData, CreateOrgUnitErrors, CreateOrgUnitResponses, DownloadBundleData, DownloadBundleErrors, DownloadBundleResponses, DownloadCertificateData, DownloadCertificateErrors, DownloadCertificateResponses, DownloadDisclosureData, DownloadDisclosureErrors, DownloadDisclosureResponses, DownloadReceiptData, DownloadReceiptErrors, DownloadReceiptResponses, ImportLicenseData, ImportLicenseErrors, ImportLicenseResponses, ImportRevocationListData, ImportRevocationListErrors, ImportRevocationListResponses, ListAllocationsData, ListAllocationsErrors, ListAllocationsResponses, ListLicensesData, ListLicensesErrors, ListLicensesResponses, ListOrgUnitsData, ListOrgUnitsErrors, ListOrgUnitsResponses, ListProofsData, ListProofsErrors, ListProofsResponses, MoveOrgUnitData, MoveOrgUnitErrors, MoveOrgUnitResponses, ReadCheckpointData, ReadCheckpointErrors, ReadCheckpointResponses, ReadCommandData, ReadCommandErrors, ReadCommandResponses, ReadDocsAssetData, ReadDocsAssetErrors, ReadDocsAssetResponses, ReadDocsData, ReadDocsErrors, ReadDocsResponses, ReadLicenseUsageData, ReadLicenseUsageErrors, ReadLicenseUsageResponses, ReadOrgChangeData, ReadOrgChangeErrors, ReadOrgChangeResponses, ReadPartialTileData, ReadPartialTileErrors, ReadPartialTileOfMillionsData, ReadPartialTileOfMillionsErrors, ReadPartialTileOfMillionsResponses, ReadPartialTileOfThousandsData, ReadPartialTileOfThousandsErrors, ReadPartialTileOfThousandsResponses, ReadPartialTileResponses, ReadProblemCatalogueData, ReadProblemCatalogueErrors, ReadProblemCatalogueResponses, ReadProofData, ReadProofErrors, ReadProofResponses, ReadRevocationListData, ReadRevocationListErrors, ReadRevocationListResponses, ReadSubmissionData, ReadSubmissionErrors, ReadSubmissionResponses, ReadTileData, ReadTileErrors, ReadTileOfMillionsData, ReadTileOfMillionsErrors, ReadTileOfMillionsResponses, ReadTileOfThousandsData, ReadTileOfThousandsErrors, ReadTileOfThousandsResponses, ReadTileResponses, ReadTimelineData, ReadTimelineErrors, ReadTimelineResponses, ReadTrustData, ReadTrustErrors, ReadTrustResponses, RejectProofData, RejectProofErrors, RejectProofResponses, RetryProofData, RetryProofErrors, RetryProofResponses, SetAllocationsData, SetAllocationsErrors, SetAllocationsResponses, SubmitProofData, SubmitProofErrors, SubmitProofResponses, SubmitProofsData, SubmitProofsErrors, SubmitProofsResponses, VerifyBundleData, VerifyBundleErrors, VerifyBundleResponses, VerifyByDigestData, VerifyByDigestErrors, VerifyByDigestResponses, VerifyProofData, VerifyProofErrors, VerifyProofResponses } from './types.gen.ts';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -274,6 +274,100 @@ export const importLicense = <ThrowOnError extends boolean = false>(options: Opt
 export const readLicenseUsage = <ThrowOnError extends boolean = false>(options?: Options<ReadLicenseUsageData, ThrowOnError>) => (options?.client ?? client).get<ReadLicenseUsageResponses, ReadLicenseUsageErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/admin/licenses/usage',
+    ...options
+});
+
+/**
+ * The shares of each running grant, and what is used of them
+ */
+export const listAllocations = <ThrowOnError extends boolean = false>(options?: Options<ListAllocationsData, ThrowOnError>) => (options?.client ?? client).get<ListAllocationsResponses, ListAllocationsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/licenses/allocations',
+    ...options
+});
+
+/**
+ * Set, shrink or move shares of a grant, all at once
+ *
+ * Shares next below a unit never exceed it together, and none goes below what is used of it in the running period (409 ALLOCATION_BELOW_USE). Who waited is served. Needs `org:manage`.
+ */
+export const setAllocations = <ThrowOnError extends boolean = false>(options: Options<SetAllocationsData, ThrowOnError>) => (options.client ?? client).post<SetAllocationsResponses, SetAllocationsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/licenses/allocations',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * The revocation list that holds, and how fresh it is
+ */
+export const readRevocationList = <ThrowOnError extends boolean = false>(options?: Options<ReadRevocationListData, ThrowOnError>) => (options?.client ?? client).get<ReadRevocationListResponses, ReadRevocationListErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/licenses/revocation-list',
+    ...options
+});
+
+/**
+ * Import a signed revocation list
+ *
+ * The largest number holds. What it no longer names counts again. Answers as the import of a grant does.
+ */
+export const importRevocationList = <ThrowOnError extends boolean = false>(options: Options<ImportRevocationListData, ThrowOnError>) => (options.client ?? client).post<ImportRevocationListResponses, ImportRevocationListErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/licenses/revocation-list',
+    ...options,
+    headers: {
+        'Content-Type': 'application/jose',
+        ...options.headers
+    }
+});
+
+/**
+ * The tree of a tenant's units
+ */
+export const listOrgUnits = <ThrowOnError extends boolean = false>(options?: Options<ListOrgUnitsData, ThrowOnError>) => (options?.client ?? client).get<ListOrgUnitsResponses, ListOrgUnitsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/org-units',
+    ...options
+});
+
+/**
+ * Add a unit below another
+ */
+export const createOrgUnit = <ThrowOnError extends boolean = false>(options: Options<CreateOrgUnitData, ThrowOnError>) => (options.client ?? client).post<CreateOrgUnitResponses, CreateOrgUnitErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/org-units',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Move a unit, with all below it, to another parent
+ *
+ * What they used of running periods counts at the new parent from then on; refused if it has no room for that. Who waited is served.
+ */
+export const moveOrgUnit = <ThrowOnError extends boolean = false>(options: Options<MoveOrgUnitData, ThrowOnError>) => (options.client ?? client).post<MoveOrgUnitResponses, MoveOrgUnitErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/org-units/{id}/move',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * What came of a change of units or shares
+ */
+export const readOrgChange = <ThrowOnError extends boolean = false>(options: Options<ReadOrgChangeData, ThrowOnError>) => (options.client ?? client).get<ReadOrgChangeResponses, ReadOrgChangeErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/org-changes/{id}',
     ...options
 });
 

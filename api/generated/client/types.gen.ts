@@ -392,6 +392,19 @@ export type LicenseUsage = {
         orgUnit: Id;
         proofs: number;
         oldestReceivedAt: Instant;
+        /**
+         * When a grant opens its next period by itself.
+         */
+        renewsAt: Instant | null;
+        cause: 'no-licence' | 'quota-exhausted' | 'share-exhausted' | 'revocation-list-overdue' | 'in-turn';
+        /**
+         * The unit whose share is used up.
+         */
+        exhaustedUnit: Id | null;
+        /**
+         * What would release them.
+         */
+        releasedBy: Array<'GRANT' | 'ADDENDUM' | 'SHARE' | 'RENEWAL' | 'REVOCATION_UNDONE' | 'REVOCATION_LIST'>;
     }>;
     periods: Array<{
         grant: string;
@@ -406,12 +419,98 @@ export type LicenseUsage = {
          * Decimal.
          */
         used: string;
+        /**
+         * What units themselves used, those below them not counted.
+         */
+        units: Array<{
+            orgUnit: Id;
+            used: string;
+        }>;
+        /**
+         * Shares; what is used counts what lies below too.
+         */
         allocations: Array<{
             orgUnit: Id;
             quota: string;
             used: string;
         }>;
     }>;
+    revocationList: {
+        number: number | null;
+        nextUpdate: Instant | null;
+        state: RevocationListState;
+    };
+    renewal: {
+        lastAt: Instant | null;
+        /**
+         * Why renewal is refused since.
+         */
+        refusal: string | null;
+    };
+};
+
+export type RevocationListState = 'NONE' | 'FRESH' | 'OVERDUE' | 'BLOCKING';
+
+export type RevocationListStatus = {
+    number: number;
+    hash: string;
+    issuedAt: Instant;
+    nextUpdate: Instant;
+    importedAt: Instant;
+    state: RevocationListState;
+};
+
+export type AllocationList = {
+    data: Array<{
+        grant: string;
+        /**
+         * Units of each period to come.
+         */
+        quota: string;
+        endsAt: Instant | null;
+        allocations: Array<{
+            orgUnit: Id;
+            limit: string;
+            /**
+             * In the running period.
+             */
+            used: string;
+        }>;
+    }>;
+    next: null;
+};
+
+export type AllocationsInput = {
+    grant: string;
+    allocations: Array<{
+        orgUnit: Id;
+        /**
+         * Null takes the share away; the unit then shares its parent's room.
+         */
+        limit: number | null;
+    }>;
+};
+
+export type OrgUnitList = {
+    data: Array<{
+        id: Id;
+        parent: Id | null;
+        depth: number;
+        name: string;
+        closedAt: Instant | null;
+    }>;
+    next: null;
+};
+
+export type OrgChange = {
+    id: Id;
+    orgUnit?: Id;
+    kind: 'CREATE_UNIT' | 'MOVE_UNIT' | 'SET_SHARES';
+    state: 'PENDING' | 'APPLIED' | 'REFUSED';
+    code: string | null;
+    detail: string | null;
+    createdAt: Instant;
+    finishedAt: Instant | null;
 };
 
 export type TrustDocument = {
@@ -1246,6 +1345,266 @@ export type ReadLicenseUsageResponses = {
 };
 
 export type ReadLicenseUsageResponse = ReadLicenseUsageResponses[keyof ReadLicenseUsageResponses];
+
+export type ListAllocationsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Operators name the tenant; a tenant's key speaks of its own.
+         */
+        tenant_id?: Id;
+    };
+    url: '/v1/admin/licenses/allocations';
+};
+
+export type ListAllocationsErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ListAllocationsError = ListAllocationsErrors[keyof ListAllocationsErrors];
+
+export type ListAllocationsResponses = {
+    /**
+     * Shares with which the next periods begin; the running one follows them.
+     */
+    200: AllocationList;
+};
+
+export type ListAllocationsResponse = ListAllocationsResponses[keyof ListAllocationsResponses];
+
+export type SetAllocationsData = {
+    body: AllocationsInput;
+    path?: never;
+    query?: {
+        /**
+         * Operators name the tenant; a tenant's key speaks of its own.
+         */
+        tenant_id?: Id;
+    };
+    url: '/v1/admin/licenses/allocations';
+};
+
+export type SetAllocationsErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type SetAllocationsError = SetAllocationsErrors[keyof SetAllocationsErrors];
+
+export type SetAllocationsResponses = {
+    /**
+     * The change as it stands.
+     */
+    200: OrgChange;
+    /**
+     * Recorded; not yet applied. Location names it.
+     */
+    202: OrgChange;
+};
+
+export type SetAllocationsResponse = SetAllocationsResponses[keyof SetAllocationsResponses];
+
+export type ReadRevocationListData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/admin/licenses/revocation-list';
+};
+
+export type ReadRevocationListErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ReadRevocationListError = ReadRevocationListErrors[keyof ReadRevocationListErrors];
+
+export type ReadRevocationListResponses = {
+    /**
+     * An OVERDUE list warns; a BLOCKING one, seven days later, stops consumption until a newer one is imported.
+     */
+    200: RevocationListStatus;
+};
+
+export type ReadRevocationListResponse = ReadRevocationListResponses[keyof ReadRevocationListResponses];
+
+export type ImportRevocationListData = {
+    body: string;
+    path?: never;
+    query?: {
+        /**
+         * Only say what would change.
+         */
+        dryRun?: boolean;
+    };
+    url: '/v1/admin/licenses/revocation-list';
+};
+
+export type ImportRevocationListErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ImportRevocationListError = ImportRevocationListErrors[keyof ImportRevocationListErrors];
+
+export type ImportRevocationListResponses = {
+    /**
+     * Applied.
+     */
+    200: LicenseImport;
+    /**
+     * Recorded; not yet applied.
+     */
+    202: LicenseImport;
+};
+
+export type ImportRevocationListResponse = ImportRevocationListResponses[keyof ImportRevocationListResponses];
+
+export type ListOrgUnitsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Operators name the tenant; a tenant's key speaks of its own.
+         */
+        tenant_id?: Id;
+    };
+    url: '/v1/admin/org-units';
+};
+
+export type ListOrgUnitsErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ListOrgUnitsError = ListOrgUnitsErrors[keyof ListOrgUnitsErrors];
+
+export type ListOrgUnitsResponses = {
+    /**
+     * From the root down.
+     */
+    200: OrgUnitList;
+};
+
+export type ListOrgUnitsResponse = ListOrgUnitsResponses[keyof ListOrgUnitsResponses];
+
+export type CreateOrgUnitData = {
+    body: {
+        name: string;
+        parent: Id;
+    };
+    path?: never;
+    query?: {
+        /**
+         * Operators name the tenant; a tenant's key speaks of its own.
+         */
+        tenant_id?: Id;
+    };
+    url: '/v1/admin/org-units';
+};
+
+export type CreateOrgUnitErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type CreateOrgUnitError = CreateOrgUnitErrors[keyof CreateOrgUnitErrors];
+
+export type CreateOrgUnitResponses = {
+    /**
+     * The change as it stands.
+     */
+    200: OrgChange;
+    /**
+     * Recorded; not yet applied. Location names it.
+     */
+    202: OrgChange;
+};
+
+export type CreateOrgUnitResponse = CreateOrgUnitResponses[keyof CreateOrgUnitResponses];
+
+export type MoveOrgUnitData = {
+    body: {
+        parent: Id;
+    };
+    path: {
+        id: Id;
+    };
+    query?: {
+        /**
+         * Operators name the tenant; a tenant's key speaks of its own.
+         */
+        tenant_id?: Id;
+    };
+    url: '/v1/admin/org-units/{id}/move';
+};
+
+export type MoveOrgUnitErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type MoveOrgUnitError = MoveOrgUnitErrors[keyof MoveOrgUnitErrors];
+
+export type MoveOrgUnitResponses = {
+    /**
+     * The change as it stands.
+     */
+    200: OrgChange;
+    /**
+     * Recorded; not yet applied. Location names it.
+     */
+    202: OrgChange;
+};
+
+export type MoveOrgUnitResponse = MoveOrgUnitResponses[keyof MoveOrgUnitResponses];
+
+export type ReadOrgChangeData = {
+    body?: never;
+    path: {
+        id: Id;
+    };
+    query?: {
+        /**
+         * Operators name the tenant; a tenant's key speaks of its own.
+         */
+        tenant_id?: Id;
+    };
+    url: '/v1/admin/org-changes/{id}';
+};
+
+export type ReadOrgChangeErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ReadOrgChangeError = ReadOrgChangeErrors[keyof ReadOrgChangeErrors];
+
+export type ReadOrgChangeResponses = {
+    /**
+     * The change as it stands.
+     */
+    200: OrgChange;
+};
+
+export type ReadOrgChangeResponse = ReadOrgChangeResponses[keyof ReadOrgChangeResponses];
 
 export type ReadTrustData = {
     body?: never;
