@@ -8,6 +8,7 @@ import { createIntegration } from '../activities/integration/integrate-log.ts';
 import { createLedgerActivities } from '../activities/ledger/anchor-activities.ts';
 import { createHederaLedger } from '../activities/ledger/hedera-ledger.ts';
 import { parseLedgerConfig } from '../activities/ledger/ledger-config.ts';
+import { createNewestAnchor } from '../activities/ledger/newest-anchor.ts';
 import { signRemotely } from '../activities/ledger/transaction-signer.ts';
 import { createLicensing } from '../activities/licences/import-grant.ts';
 import { createSealing } from '../activities/sealing/seal-batch.ts';
@@ -67,7 +68,11 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
       : undefined;
   if (signer !== undefined) closers.push(() => signer.close());
 
+  const ledgerConfig =
+    config.ledgerFile === undefined ? undefined : parseLedgerConfig(await readFile(config.ledgerFile, 'utf8'));
   if (signer !== undefined && has('signer')) {
+    const anchors = ledgerConfig && createNewestAnchor(ledgerConfig, config.origin);
+    if (anchors !== undefined) closers.push(() => anchors.close());
     const shared = { db, signer, clock, origin: config.origin };
     Object.assign(all, createSealing({ ...shared, randomBytes, heartbeat }));
     Object.assign(all, createCertification({ ...shared, publicUrl: config.publicUrl, heartbeat }));
@@ -77,6 +82,7 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
         ...shared,
         logger,
         stopping,
+        ...(anchors && { newestAnchor: () => anchors.read() }),
         checkpointIntervalMs: config.checkpointIntervalMs,
         anchorWindows: {
           express: config.anchorWindowExpressMs,
@@ -100,8 +106,7 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
       createTimestamping({ db, pool, clock, windowMs: config.timestampWindowMs, stopping, advanceEvidence: advance }),
     );
   }
-  if (has('ledger') && config.ledgerFile !== undefined && signer !== undefined) {
-    const ledgerConfig = parseLedgerConfig(await readFile(config.ledgerFile, 'utf8'));
+  if (has('ledger') && ledgerConfig !== undefined && signer !== undefined) {
     const ledger = createHederaLedger({
       config: ledgerConfig,
       clock,

@@ -17,7 +17,7 @@ import {
 } from '../../store/log.ts';
 import { asStoreError, type Db, inTransaction } from '../../store/pool.ts';
 import { createLeafWake, type LeafWake } from './leaf-wake.ts';
-import { requireNoRollback } from './require-no-rollback.ts';
+import { type RollbackDeps, requireNoRollback } from './require-no-rollback.ts';
 import { type LogSigner, requireConsistentHead, signHead } from './sign-head.ts';
 
 /** What a logger must offer; pino's does. */
@@ -29,6 +29,8 @@ export interface IntegrationLogger {
 export interface IntegrationDeps {
   readonly db: Db;
   readonly signer: LogSigner;
+  /** The largest tree of this log on the ledger; absent without a ledger. */
+  readonly newestAnchor?: RollbackDeps['newestAnchor'];
   /** The log's name in checkpoints and of its key. */
   readonly origin: string;
   readonly clock: Clock;
@@ -152,8 +154,15 @@ async function publishHead(
   attempt: number,
   signal: AbortSignal,
 ): Promise<boolean> {
-  await requireConsistentHead(db, head);
-  const note = await signHead(signer, head, attempt, signal);
+  let note: string;
+  try {
+    await requireConsistentHead(db, head);
+    note = await signHead(signer, head, attempt, signal);
+  } catch (error) {
+    // Whoever was held up between its commit and here finds that another signed this head and went on: no rollback.
+    if (await isPast(db, head)) return false;
+    throw error;
+  }
   return (
     (await storeCheckpointNote(db, {
       origin: head.origin,
@@ -163,6 +172,12 @@ async function publishHead(
       now: clock.nowMicros(),
     })) === 'published'
   );
+}
+
+/** Whether the stored head is signed or larger: it can be neither before somebody had this one signed. */
+async function isPast(db: Db, head: LogHead): Promise<boolean> {
+  const stored = (await readLogWork(db, head.origin))?.head;
+  return stored !== undefined && (stored.size > head.size || (stored.size === head.size && stored.note !== null));
 }
 
 async function closeDueWindow({ db, origin, clock, anchorWindows, logger }: IntegrationDeps): Promise<void> {

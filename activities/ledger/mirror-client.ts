@@ -46,6 +46,8 @@ export interface MirrorClient {
   transaction(id: LedgerTransactionId): Promise<readonly MirrorTransaction[] | undefined>;
   messageBySequence(topicId: string, sequenceNumber: bigint): Promise<MirrorMessage | undefined>;
   messageByTime(consensusTimestamp: string): Promise<MirrorMessage | undefined>;
+  /** At most 100 messages of a topic, newest first, below a sequence number if given; none for an unknown topic. */
+  newestMessages(topicId: string, below?: bigint): Promise<readonly MirrorMessage[]>;
   /** The end of the newest block, `seconds.nnnnnnnnn`. */
   newestBlockEnd(): Promise<string | undefined>;
   /** In tinybars. */
@@ -90,6 +92,13 @@ function createMirrorClient(url: string, get: Get): MirrorClient {
     async messageByTime(consensusTimestamp) {
       const body = await get(`topics/messages/${consensusTimestamp}`);
       return body === undefined ? undefined : (readMessage(body) ?? fail(bad('a message')));
+    },
+    async newestMessages(topicId, below) {
+      const range = below === undefined ? '' : `&sequencenumber=lt:${below}`;
+      const body = await get(`topics/${topicId}/messages?limit=100&order=desc${range}`);
+      if (body === undefined) return [];
+      if (!Array.isArray(body.messages)) throw bad('messages');
+      return body.messages.map((row: unknown) => readMessage(row) ?? fail(bad('a message')));
     },
     async newestBlockEnd() {
       const body = await get('blocks?limit=1&order=desc');

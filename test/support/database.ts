@@ -9,6 +9,8 @@ export interface TestDatabase {
   url(role: Role): string;
   /** The pool of a login; the same one at each call. `proofline_owner` sees all rows of all tenants. */
   pool(role: Role): Db;
+  /** Another database with the same rows, as a dump restored elsewhere; closes the pools of this one, to be asked for anew. */
+  copy(): Promise<TestDatabase>;
   /** Closes the pools and drops the database. Throws if a test still holds a connection. */
   drop(): Promise<void>;
 }
@@ -17,13 +19,17 @@ const POOL_SIZE = 10;
 const RELEASE_WITHIN_MS = 2_000;
 
 /** A migrated, empty database of its own for a test file (clone of a template, ~0.1 s). Drop it in `afterAll`. */
-export async function createTestDatabase(): Promise<TestDatabase> {
+export function createTestDatabase(): Promise<TestDatabase> {
+  return cloneDatabase(testServers().postgres.template);
+}
+
+async function cloneDatabase(template: string): Promise<TestDatabase> {
   const { postgres } = testServers();
   const name = `test_${randomBytes(8).toString('hex')}`;
   const urlOf = (user: string, database: string): string =>
     `postgresql://${user}:${postgres.passwords[user]}@127.0.0.1:${postgres.port}/${database}`;
   const admin = urlOf('postgres', 'postgres');
-  await ensureDatabase(admin, name, postgres.template);
+  await ensureDatabase(admin, name, template);
   const pools = new Map<Role, Db>();
   return {
     name,
@@ -35,6 +41,11 @@ export async function createTestDatabase(): Promise<TestDatabase> {
         pools.set(role, pool);
       }
       return pool;
+    },
+    async copy() {
+      await Promise.all([...pools.values()].map((pool) => pool.end()));
+      pools.clear();
+      return cloneDatabase(name);
     },
     async drop() {
       const held = await stillHeld([...pools.values()]);
