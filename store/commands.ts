@@ -115,7 +115,11 @@ async function applyRound(
   const released: Applied[] = [];
   for (const command of commands) {
     const proof = proofs.get(command.proofId);
-    if (proof === undefined) throw new Error(`proof ${command.proofId} of a command is gone`);
+    // One that cannot be decided must not stand in the way of all others.
+    if (proof === undefined) {
+      outcomes.push({ command, batchId: null, code: 'NOT_FOUND', detail: 'the proof is gone' });
+      continue;
+    }
     const decision = decideCommand(command.verb, proof);
     const outcome = { command, batchId: proof.batchId };
     if (decision.effect === 'refuse') {

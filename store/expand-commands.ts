@@ -21,13 +21,16 @@ export function expandFilters(db: Db): Promise<boolean> {
     );
     const last = matched.at(-1);
     if (last !== undefined) {
+      const { rows: numbers } = await tx.query<{ next: number }>(
+        'SELECT coalesce(max(n) + 1, 0) AS next FROM proof_commands WHERE request_id = $1',
+        [request.id],
+      );
       await tx.query(
         `INSERT INTO proof_commands (id, request_id, n, proof_id, tenant_id, verb, actor, reason, created_at)
-         SELECT gen_random_uuid(), r.id, (SELECT coalesce(max(n) + 1, 0) FROM proof_commands WHERE request_id = r.id) + u.n - 1,
-           p.id, p.tenant_id, r.verb, r.actor, r.reason, r.created_at
+         SELECT gen_random_uuid(), r.id, $3::int + u.n::int - 1, p.id, p.tenant_id, r.verb, r.actor, r.reason, r.created_at
          FROM command_requests r, unnest($2::uuid[]) WITH ORDINALITY AS u (proof, n) JOIN proofs p ON p.id = u.proof
          WHERE r.id = $1`,
-        [request.id, matched.map((row) => row.id)],
+        [request.id, matched.map((row) => row.id), numbers[0]?.next ?? 0],
       );
     }
     const more = matched.length === MAX_COMMANDS;
