@@ -39,11 +39,12 @@ export async function certifyBatch(input: CertifyBatchInput): Promise<void> {
   setHandler(commandsApplied, wake);
   const { persist } = createPersistence();
   const { batchId } = input;
-  const sealBatch = activity<SealingActivities['sealBatch']>('sealBatch', `${input.proofCount} proofs`);
-  const certifyProofs = activity<CertificateActivities['certifyProofs']>('certifyProofs', `${input.proofCount} proofs`);
+  const size = proofsInWords(input.proofCount);
+  const sealBatch = activity<SealingActivities['sealBatch']>('sealBatch', size);
+  const certifyProofs = activity<CertificateActivities['certifyProofs']>('certifyProofs', size);
 
   if (input.sealed !== true) {
-    setCurrentDetails(`Sealing ${input.proofCount} proofs.`);
+    setCurrentDetails(`Sealing ${size}.`);
     const { failed, complete } = await persist('SIGNER', 'sealBatch', () => sealBatch({ batchId }));
     woken ||= complete;
     upsertSearchAttributes([{ key: searchAttributes.batchStage, value: 'EVIDENCE' }]);
@@ -63,7 +64,9 @@ export async function certifyBatch(input: CertifyBatchInput): Promise<void> {
       { key: searchAttributes.batchStage, value: waitsForLicence ? 'AWAITING_LICENSE' : 'EVIDENCE' },
       { key: searchAttributes.waitReason, value: waitsForLicence ? 'LICENSE' : 'EVIDENCE' },
     ]);
-    setCurrentDetails(`${left.awaitingLicence} proofs wait for a licence, ${left.awaitingEvidence} for evidence.`);
+    setCurrentDetails(
+      `Waiting for a licence: ${proofsInWords(left.awaitingLicence)}; for evidence: ${proofsInWords(left.awaitingEvidence)}.`,
+    );
     if (workflowInfo().continueAsNewSuggested) {
       await condition(allHandlersFinished);
       await continueAsNew<typeof certifyBatch>({ ...input, sealed: true });
@@ -71,4 +74,8 @@ export async function certifyBatch(input: CertifyBatchInput): Promise<void> {
   }
   setCurrentDetails('Done: every proof of this batch has its end.');
   await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
+}
+
+function proofsInWords(count: number): string {
+  return count === 1 ? '1 proof' : `${count} proofs`;
 }
