@@ -1,5 +1,5 @@
 /** The API process: config, clock, pools, app, servers; stopped in reverse on SIGTERM or SIGINT. */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import { systemClock } from '../domain/clock.ts';
 import { timeOrderedId } from '../domain/ids.ts';
@@ -15,6 +15,7 @@ import { createHealthServer } from './health.ts';
 import { createKeyRing } from './key-ring.ts';
 import { createMetrics } from './metrics.ts';
 import { createPendingLimit } from './pending-limit.ts';
+import { createPooledRandom } from './pooled-random.ts';
 import { createRateLimiter } from './rate-limit.ts';
 import { createApiServer, drain, listenOn } from './server.ts';
 import { createWaiters } from './waiters.ts';
@@ -24,6 +25,7 @@ const DRAIN_MS = 10_000;
 const config = readConfig(process.env);
 const log = pino({ name: 'api', level: config.logLevel });
 const clock = systemClock();
+const random = createPooledRandom();
 const metrics = createMetrics();
 
 const onError = (error: unknown): void => log.warn({ err: error }, 'connection to the database lost');
@@ -49,8 +51,8 @@ const app = await createApp({
   waiters,
   verifyLimit: createRateLimiter(clock),
   clock,
-  newId: () => timeOrderedId(clock.nowMs(), randomBytes(10)),
-  randomBytes: (length) => randomBytes(length),
+  newId: () => timeOrderedId(clock.nowMs(), random(10)),
+  randomBytes: random,
   log,
   metrics,
   settings: {
