@@ -52,6 +52,7 @@ const app = await createApp({
   verifyLimit: createRateLimiter(clock),
   clock,
   newId: () => timeOrderedId(clock.nowMs(), random(10)),
+  newProofId: randomUUID,
   randomBytes: random,
   log,
   metrics,

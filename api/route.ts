@@ -23,6 +23,8 @@ export interface ApiDeps {
   readonly verifyLimit: RateLimiter;
   readonly clock: Clock;
   readonly newId: NewId;
+  /** Random, version 4: who knows a proof's id may ask for its verdicts, so it holds 122 random bits. */
+  readonly newProofId: NewId;
   readonly randomBytes: (length: number) => Uint8Array;
   readonly log: Logger;
   readonly metrics: Metrics;

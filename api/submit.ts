@@ -125,7 +125,7 @@ function createRequest(
     ...(refused.length === 0 ? {} : { refused }),
     proofs: items.map(
       ({ index, input }): AcceptProof => ({
-        id: deps.newId() as ProofId,
+        id: deps.newProofId() as ProofId,
         ordinal: index,
         alg: input.digest.alg,
         digest: input.digest.value,

@@ -62,6 +62,7 @@ export async function startTestServer({
     verifyLimit: createRateLimiter(clock, burst),
     clock,
     newId: randomUUID,
+    newProofId: randomUUID,
     randomBytes: (length) => randomBytes(length),
     log,
     metrics,

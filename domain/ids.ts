@@ -1,6 +1,7 @@
 /**
- * Ids: branded UUIDs (version 7: the millisecond, then 74 random bits, so that knowing one tells nothing of another but when it was made), and the ids of
- * workflows, built here and nowhere else.
+ * Ids: branded UUIDs, and the ids of workflows, built here and nowhere else. A proof's id is random (version 4, 122
+ * bits), since knowing it lets anybody ask for its verdicts; the others carry their millisecond (version 7), so that
+ * rows written together lie together.
  */
 
 import { toHex } from './bytes.ts';
@@ -17,7 +18,7 @@ export type BatchId = Id<'batch'>;
 /** A request for commands on proofs. */
 export type CommandId = Id<'command'>;
 
-/** Source of ids; production uses `timeOrderedId`, tests a counter. */
+/** Source of ids; production uses `timeOrderedId` for all but proofs, whose ids are random; tests a counter. */
 export type NewId = () => string;
 
 /**
