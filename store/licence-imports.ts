@@ -2,12 +2,13 @@ import { toHex } from '../domain/bytes.ts';
 import { type ErrorCode, ProoflineError } from '../domain/errors.ts';
 import { type TenantId, workflowIds } from '../domain/ids.ts';
 import { MAX_GRANT_BYTES } from '../domain/licence/grant.ts';
+import { fileWithin } from '../domain/licence/signed-file.ts';
 import { asStoreError, type Queryable } from './pool.ts';
 
 export interface ImportRequest {
   /** A new id: UUID. */
   readonly id: string;
-  /** The grant file's text; white space around it is passed over. */
+  /** The file's text; what `fileWithin` names around it is passed over. */
   readonly jws: string;
   readonly dryRun: boolean;
   /** Who asks, as the audit trail names them. */
@@ -39,7 +40,7 @@ export interface ImportRecord {
  * UNCHANGED at once. As proofline_api. Returns the request's id. Throws GRANT_MALFORMED beyond 64 KiB.
  */
 export async function requestImport(db: Queryable, request: ImportRequest): Promise<string> {
-  const jws = request.jws.trim();
+  const jws = fileWithin(request.jws);
   if (jws.length > MAX_GRANT_BYTES || !/^[\x21-\x7e]+$/.test(jws))
     throw new ProoflineError('GRANT_MALFORMED', `one line of ASCII is expected, at most ${MAX_GRANT_BYTES} characters`);
   try {

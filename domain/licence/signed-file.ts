@@ -43,6 +43,14 @@ export function parseSignedFile<T>(file: string, typ: string, read: Read<T>): Si
   };
 }
 
+/**
+ * The file within a text: white space around it is passed over, and lines that begin with ">" before it, which `npm run`
+ * prints ahead of the tool's own output.
+ */
+export function fileWithin(text: string): string {
+  return text.trim().replace(/^(?:>[^\n]*\n\s*)+/, '');
+}
+
 /** The `typ` of a file's header. Throws GRANT_MALFORMED. */
 export function typeOfFile(file: string): string {
   const [head] = partsOf(file);

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { TenantId } from '../../domain/ids.ts';
 import { parseGrantFile } from '../../domain/licence/grant.ts';
 import { instanceFingerprint, parseIssuerKeys, verifyGrantSignature } from '../../domain/licence/issuers.ts';
+import { parseRevocationList } from '../../domain/licence/revocation-list.ts';
 import { issueLocalGrant } from './issue-local-grant.ts';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
@@ -61,6 +62,52 @@ describe('npm run license', () => {
     expect((await license('jwks', '--key', key)).stdout).toBe(jwks);
   });
 
+  it.each([
+    ['ADDENDUM', ['--addendum-of', 'g1', '--quota', '5'], { addendumOf: 'g1', quota: 5 }],
+    [
+      'TRANSFER',
+      ['--addendum-of', 'g1', '--allocation', `${TENANT}=2`],
+      { allocations: [{ orgUnit: TENANT, limit: 2 }] },
+    ],
+    ['REVOCATION', ['--revokes', 'g1'], { revokes: 'g1' }],
+  ])('issues a grant of kind %s', async (kind, options, members) => {
+    const chain = ['--seq', '2', '--previous', 'a'.repeat(64)];
+    const common = ['issue', '--kind', kind, '--tenant', TENANT, '--instance', 'here', '--key', key];
+    const { stdout } = await license(...common, ...chain, ...options);
+    const file = parseGrantFile(stdout.trim());
+    await expect(verifyGrantSignature(file, parseIssuerKeys(jwks))).resolves.toBeUndefined();
+    expect(file.grant).toMatchObject({ kind, seq: 2, previousGrantHash: 'a'.repeat(64), ...members });
+  });
+
+  it('issues a revocation list, and shows what it says', async () => {
+    const dates = ['--issued-at', '2026-01-01T00:00:00Z', '--next-update', '2026-02-01T00:00:00Z'];
+    const revoked = ['--revoke', 'g1', '--revoke', 'g2=2025-12-31T00:00:00Z'];
+    const { stdout } = await license(
+      'issue-list',
+      '--number',
+      '7',
+      '--instance',
+      'here',
+      ...dates,
+      ...revoked,
+      '--key',
+      key,
+    );
+    const list = parseRevocationList(stdout.trim());
+    await expect(verifyGrantSignature(list, parseIssuerKeys(jwks))).resolves.toBeUndefined();
+    const at = join(dir, 'list.jws');
+    await writeFile(at, `\n> proofline@0.1.0 license\n> node main.ts\n\n${stdout}`);
+    expect(JSON.parse((await license('show', at)).stdout)).toMatchObject({
+      hash: list.hash,
+      number: 7,
+      nextUpdate: '2026-02-01T00:00:00Z',
+      revoked: [
+        { grantId: 'g1', from: '2026-01-01T00:00:00Z' },
+        { grantId: 'g2', from: '2025-12-31T00:00:00Z' },
+      ],
+    });
+  });
+
   it('takes the instance of the system that runs here', async () => {
     const at = join(dir, '.proofline');
     await promisify(execFile)('mkdir', [at]);
@@ -81,6 +128,11 @@ describe('npm run license', () => {
     ['an IANA time zone is expected', [...ISSUE, '--zone', 'Mars/Olympus', '--key', 'KEY']],
     ['the member is missing', [...ISSUE, '--seq', '2', '--key', 'KEY']],
     ["Unknown option '--frobnicate'", [...ISSUE, '--frobnicate']],
+    ['"--number" is missing', ['issue-list', '--instance', 'here', '--key', 'KEY']],
+    [
+      'each grant once',
+      ['issue-list', '--number', '1', '--instance', 'here', '--revoke', 'g', '--revoke', 'g', '--key', 'KEY'],
+    ],
     ['a command is expected', ['frobnicate']],
   ])('says %s, with exit code 2 and an empty output', async (message, args) => {
     const ended = await license(...args.map((arg) => (arg === 'KEY' ? key : arg)));

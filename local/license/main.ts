@@ -5,15 +5,17 @@ import { parseArgs } from 'node:util';
 import { systemClock } from '../../domain/clock.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import { grantHash, parseGrantFile } from '../../domain/licence/grant.ts';
-import { instanceFingerprint, issueGrant, parseIssuerKey } from '../../domain/licence/issuers.ts';
-import { parseIssueArguments } from './parse-arguments.ts';
+import { instanceFingerprint, issueGrant, issueRevocationList, parseIssuerKey } from '../../domain/licence/issuers.ts';
+import { parseRevocationList, REVOCATION_LIST_TYP } from '../../domain/licence/revocation-list.ts';
+import { fileWithin, typeOfFile } from '../../domain/licence/signed-file.ts';
+import { parseIssueArguments, parseListArguments } from './parse-arguments.ts';
 
 const USAGE = `npm run license -- <command>
 
   keygen --kid ID --out FILE        makes an issuer key (private JWK, mode 600) and prints its public JWKS
   jwks --key FILE                   prints the public JWKS of a key: PROOFLINE_LICENSE_ISSUERS_FILE
   fingerprint --instance ID         prints the fingerprint that grants for this instance name
-  show FILE                         prints what a grant file says and its hash, without checking the signature
+  show FILE                         prints what a file says and its hash, without checking the signature
   issue --key FILE --tenant ID …    prints a signed grant
     --kind BASE|ADDENDUM|REVOCATION|TRANSFER   (BASE)
     --quota N                                  units of one period
@@ -25,6 +27,10 @@ const USAGE = `npm run license -- <command>
     --seq N --previous HASH                    place in the tenant's chain (1; the hash of the file before)
     --instance ID | --fingerprint HEX          (the instance of .proofline/trust.json)
     --addendum-of ID   --revokes ID   --id ID
+  issue-list --key FILE --number N  prints a signed revocation list: all that is revoked, whenever it was
+    --revoke GRANT[=INSTANT]                   repeatable; from when (now)
+    --next-update INSTANT                      when the next list is due (in 30 days)
+    --issued-at INSTANT (now)   --instance ID | --fingerprint HEX
 `;
 const TRUST_FILE = '.proofline/trust.json';
 
@@ -37,17 +43,18 @@ async function run([command, ...args]: readonly string[]): Promise<string> {
     case 'fingerprint':
       return instanceFingerprint(option(args, 'instance'));
     case 'show': {
-      const file = readFileSync(args[0] ?? '', 'utf8').trim();
-      return JSON.stringify({ hash: grantHash(file), ...parseGrantFile(file).grant }, undefined, 2);
+      const file = fileWithin(readFileSync(args[0] ?? '', 'utf8'));
+      const isList = typeOfFile(file) === REVOCATION_LIST_TYP;
+      const payload = isList ? parseRevocationList(file).payload : parseGrantFile(file).grant;
+      return JSON.stringify({ hash: grantHash(file), ...payload }, undefined, 2);
     }
     case 'issue': {
-      const instance = instanceOfThisMachine();
-      const { grant, keyFile } = parseIssueArguments(args, {
-        now: systemClock().nowMicros(),
-        grantId: `grant-${randomUUID()}`,
-        ...(instance !== undefined && { instance }),
-      });
+      const { grant, keyFile } = parseIssueArguments(args, { ...fallbacks(), grantId: `grant-${randomUUID()}` });
       return issueGrant(grant, parseIssuerKey(readFileSync(keyFile, 'utf8')));
+    }
+    case 'issue-list': {
+      const { list, keyFile } = parseListArguments(args, fallbacks());
+      return issueRevocationList(list, parseIssuerKey(readFileSync(keyFile, 'utf8')));
     }
     default:
       throw new ProoflineError('CONFIG_INVALID', `a command is expected\n\n${USAGE}`);
@@ -66,6 +73,11 @@ function keygen(args: readonly string[]): string {
 function publicSet({ kid, jwk }: ReturnType<typeof parseIssuerKey>): string {
   const { d: _, ...half } = jwk;
   return JSON.stringify({ keys: [{ kid, alg: 'EdDSA', use: 'sig', ...half }] }, undefined, 2);
+}
+
+function fallbacks(): { readonly now: string; readonly instance?: string } {
+  const instance = instanceOfThisMachine();
+  return { now: systemClock().nowMicros(), ...(instance !== undefined && { instance }) };
 }
 
 function instanceOfThisMachine(): string | undefined {

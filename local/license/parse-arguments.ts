@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { ProoflineError } from '../../domain/errors.ts';
 import type { OrgUnitId, TenantId } from '../../domain/ids.ts';
 import {
@@ -11,6 +11,7 @@ import {
   type Term,
 } from '../../domain/licence/grant.ts';
 import { instanceFingerprint } from '../../domain/licence/issuers.ts';
+import { REVOCATION_LIST_TYPE, type RevocationList } from '../../domain/licence/revocation-list.ts';
 
 const NONE: string[] = [];
 const OPTIONS = {
@@ -36,7 +37,19 @@ const OPTIONS = {
   revokes: { type: 'string' },
 } as const;
 
-type Values = ReturnType<typeof parseValues>;
+const LIST_OPTIONS = {
+  key: { type: 'string' },
+  number: { type: 'string' },
+  instance: { type: 'string' },
+  fingerprint: { type: 'string' },
+  revoke: { type: 'string', multiple: true, default: NONE },
+  'issued-at': { type: 'string' },
+  'next-update': { type: 'string' },
+} as const;
+/** Until the next list is due, unless told otherwise. */
+const LIST_LASTS_MS = 30 * 86_400_000;
+
+type Values = ReturnType<typeof parseValues<typeof OPTIONS>>;
 
 /** What a grant falls back on where an option is left out. */
 export interface Fallbacks {
@@ -50,7 +63,7 @@ export interface Fallbacks {
 
 /** Reads the options of `issue`: the grant, and the file of the key that signs it. Throws CONFIG_INVALID naming the option. */
 export function parseIssueArguments(args: readonly string[], fallbacks: Fallbacks): { grant: Grant; keyFile: string } {
-  const values = parseValues(args);
+  const values = parseValues(args, OPTIONS);
   const kind = choose('kind', values.kind, GRANT_KINDS);
   const common = {
     type: GRANT_TYPE,
@@ -91,9 +104,31 @@ export function parseIssueArguments(args: readonly string[], fallbacks: Fallback
   return { grant: grants[kind](), keyFile: need('key', values.key) };
 }
 
-function parseValues(args: readonly string[]) {
+/** Reads the options of `issue-list`. Throws CONFIG_INVALID naming the option. */
+export function parseListArguments(
+  args: readonly string[],
+  fallbacks: Omit<Fallbacks, 'grantId'>,
+): { list: RevocationList; keyFile: string } {
+  const values = parseValues(args, LIST_OPTIONS);
+  const issuedAt = values['issued-at'] ?? fallbacks.now;
+  const due = new Date(Date.parse(issuedAt) + LIST_LASTS_MS);
+  const list: RevocationList = {
+    type: REVOCATION_LIST_TYPE,
+    number: integer('number', values.number),
+    instanceFingerprint: fingerprint(values, fallbacks),
+    issuedAt,
+    nextUpdate: values['next-update'] ?? (Number.isNaN(due.getTime()) ? '' : due.toISOString()),
+    revoked: values.revoke.map((text) => {
+      const [grantId = '', from = issuedAt] = text.split('=');
+      return { grantId, from };
+    }),
+  };
+  return { list, keyFile: need('key', values.key) };
+}
+
+function parseValues<const T extends ParseArgsOptionsConfig>(args: readonly string[], options: T) {
   try {
-    return parseArgs({ args: [...args], options: OPTIONS, strict: true }).values;
+    return parseArgs({ args: [...args], options, strict: true }).values;
   } catch (error) {
     throw invalid(error instanceof Error ? error.message : String(error));
   }
@@ -115,7 +150,10 @@ function parseAllocation(text: string): Allocation {
   return { orgUnit: unit as OrgUnitId, limit: integer('allocation', limit) };
 }
 
-function fingerprint(values: Values, fallbacks: Fallbacks): string {
+function fingerprint(
+  values: { readonly fingerprint?: string | undefined; readonly instance?: string | undefined },
+  fallbacks: { readonly instance?: string },
+): string {
   if (values.fingerprint !== undefined) return values.fingerprint;
   return instanceFingerprint(need('instance" or "--fingerprint', values.instance ?? fallbacks.instance));
 }
