@@ -31,7 +31,7 @@ const TAKE = `
       WHERE (q.anchor_policy, q.anchor_window, q.tenant_id) > (h.anchor_policy, h.anchor_window, h.tenant_id)
       ORDER BY q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at LIMIT 1) n
   ), class AS (
-    SELECT anchor_policy, anchor_window FROM heads ORDER BY received_at LIMIT 1
+    SELECT anchor_policy, anchor_window FROM heads WHERE $3::timestamptz IS NULL OR received_at <= $3 ORDER BY received_at LIMIT 1
   ), waiting AS (
     SELECT q.*, row_number() OVER (PARTITION BY q.tenant_id ORDER BY q.received_at, q.submission_id) AS turn
     FROM class c JOIN heads h USING (anchor_policy, anchor_window), LATERAL (
@@ -54,7 +54,13 @@ const TAKE = `
  */
 export function formBatch(
   db: Db,
-  options: { readonly newId: () => string; readonly now: string; readonly maxUnsealed: number },
+  options: {
+    readonly newId: () => string;
+    readonly now: string;
+    readonly maxUnsealed: number;
+    /** RFC 3339. Only a class of which something waited at this instant; without it, whatever waits. */
+    readonly waitingSince?: string;
+  },
 ): Promise<'formed' | 'nothing' | 'full' | 'busy'> {
   return inTransaction(db, async (tx) => {
     const { rows: lock } = await tx.query("SELECT pg_try_advisory_xact_lock(hashtext('proofline.form_batch')) AS held");
@@ -71,7 +77,7 @@ export function formBatch(
       await joinBatch(tx, batch, retries.proofs);
       return 'formed';
     }
-    const { rows: taken } = await tx.query(TAKE, [BATCH_CAPACITY, LONE_SUBMISSION]);
+    const { rows: taken } = await tx.query(TAKE, [BATCH_CAPACITY, LONE_SUBMISSION, options.waitingSince ?? null]);
     if (taken.length === 0) return 'nothing';
     const submissions = taken.map((row) => row.submission_id);
     const batch = await insertBatch(

@@ -10,6 +10,7 @@ import { listen } from '../store/listen.ts';
 import { type DueMotion, deleteMotion, postponeMotion, readOutboxLag, takeDueMotion } from '../store/outbox.ts';
 import { type Db, inTransaction } from '../store/pool.ts';
 import { deliverMotion, type MotionDelivery } from './deliver-motion.ts';
+import { createForming } from './form-batches.ts';
 import { startLoop } from './loop.ts';
 import { reconcile } from './reconcile.ts';
 
@@ -47,13 +48,31 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
   const failed = (loop: string) => (error: unknown) =>
     logger.warn({ loop, err: error }, 'a loop of the relay failed; it goes on');
 
+  let slotTimer: NodeJS.Timeout | undefined;
+  const formSlot = createForming({
+    form: (waitingSince) =>
+      formBatch(db, {
+        newId: deps.newId,
+        now: clock.nowMicros(),
+        maxUnsealed: deps.maxUnsealedBatches,
+        ...(waitingSince === undefined ? {} : { waitingSince }),
+      }),
+    nowMicros: () => clock.nowMicros(),
+    elapsedMs: () => performance.now(),
+  });
+
   const loops = {
     form: startLoop({
       everyMs: POLL_MS,
       onError: failed('form'),
-      turn: async () =>
-        (await formBatch(db, { newId: deps.newId, now: clock.nowMicros(), maxUnsealed: deps.maxUnsealedBatches })) ===
-        'formed',
+      turn: async () => {
+        const restMs = await formSlot();
+        if (restMs > 0 && slotTimer === undefined)
+          slotTimer = setTimeout(() => {
+            slotTimer = undefined;
+            loops.form.wake();
+          }, restMs);
+      },
     }),
     deliver: startLoop({ everyMs: POLL_MS, onError: failed('deliver'), turn: () => deliverDue(deps) }),
     commands: startLoop({
@@ -84,6 +103,7 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
   });
   return {
     async stop() {
+      clearTimeout(slotTimer);
       await listening.stop();
       await Promise.all(Object.values(loops).map((loop) => loop.stop()));
     },

@@ -14,7 +14,7 @@ export async function measureAccepts(context: BenchContext): Promise<Section> {
   const system = await context.system();
   const { apiUrl, apiKey, postgresUrl } = system.stack.info;
   await untilIdle(system);
-  const seconds = context.quick ? 5 : 12;
+  const seconds = context.quick ? 5 : 8;
   const table = [['accepted submissions of one proof', 'clients', 'per s', 'p50 ms', 'p99 ms', 'of bare']];
   const load = (url: string, path: string, concurrency: number): Promise<JobResult> =>
     runLoad({ kind: 'accept', url, path, apiKey, concurrency, warmUpSeconds: 3, seconds });
