@@ -95,7 +95,7 @@ async function drainOnce(tx: Tx, tenant: TenantId, options: DrainOptions, skip: 
   await advanceGrants(tx, tenant, now);
   const periods = await lockRooms(tx, tenant, now);
   const roomy = [...units.values()].filter((unit) => roomOf(periods, unit.path) > 0);
-  const candidates = await readQueue(tx, tenant, roomy, periods, skip, limit);
+  const candidates = await readQueue(tx, tenant, roomy, roomy.length === units.size, periods, skip, limit);
   if (candidates.length === 0) return await tellWaiters(tx, tenant, options, units, periods, skip, limit, now);
 
   const { ready, unready } = await lockReady(tx, candidates, options.origin, now);
@@ -155,22 +155,33 @@ async function readQueuedUnits(tx: Tx, tenant: TenantId): Promise<ReadonlyMap<Or
   return new Map(rows.map((unit) => [unit.id, unit]));
 }
 
-/** The oldest of the queue over the units given, of each no more than it has room for. */
+/** The oldest of the queue over the units given, of each no more than it has room for. `isWholeQueue`: no other unit queues. */
 async function readQueue(
   tx: Tx,
   tenant: TenantId,
   units: readonly Unit[],
+  isWholeQueue: boolean,
   periods: readonly PeriodRoom[],
   skip: readonly ProofId[],
   limit: number,
 ): Promise<readonly Queued[]> {
   if (units.length === 0) return [];
+  const rooms = units.map((unit) => Math.min(limit, roomOf(periods, unit.path)));
+  // Where no unit's room binds, the queue's own order is one range scan; unit by unit, a hundred units read 100 × limit rows.
+  if (isWholeQueue && rooms.every((room) => room === limit)) {
+    const { rows } = await tx.query<Queued>(
+      `SELECT proof_id, org_unit_id FROM licence_queue WHERE tenant_id = $1 AND proof_id <> ALL ($2::uuid[])
+       ORDER BY received_at, proof_id LIMIT $3`,
+      [tenant, skip, limit],
+    );
+    return rows;
+  }
   const { rows } = await tx.query<Queued>(
     `SELECT q.proof_id, q.org_unit_id FROM unnest($2::uuid[], $3::int[]) AS u (id, room) CROSS JOIN LATERAL (
        SELECT * FROM licence_queue w WHERE w.tenant_id = $1 AND w.org_unit_id = u.id AND w.proof_id <> ALL ($4::uuid[])
        ORDER BY w.received_at, w.proof_id LIMIT u.room) q
      ORDER BY q.received_at, q.proof_id LIMIT $5`,
-    [tenant, units.map((u) => u.id), units.map((u) => Math.min(limit, roomOf(periods, u.path))), skip, limit],
+    [tenant, units.map((u) => u.id), rooms, skip, limit],
   );
   return rows;
 }
