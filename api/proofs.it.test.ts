@@ -1,8 +1,8 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { parseDisclosure } from '../domain/disclosure.ts';
 import { type SeededTenant, seedOperatorKey, seedTenant } from '../test/support/seed.ts';
-import { type Answer, type Call, clientOf } from './test-client.ts';
+import { type Answer, type Call, clientOf, digestOf } from './test-client.ts';
 import { startTestServer, type TestServer } from './test-server.ts';
 
 let server: TestServer;
@@ -16,10 +16,6 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-const digestOf = (text: string): { alg: string; value: string } => ({
-  alg: 'sha-256',
-  value: createHash('sha256').update(text).digest('hex'),
-});
 const anotherTenant = (options = {}): Promise<SeededTenant> =>
   seedTenant(server.database.pool('proofline_worker'), options);
 const countOf = async (table: string, where: string, values: unknown[]): Promise<number> =>

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 /** A client for tests: one request, its answer parsed. */
 export interface Answer {
   readonly status: number;
@@ -32,4 +33,9 @@ export function clientOf(url: string, apiKey?: string): Call {
       body: isJson && text !== '' ? JSON.parse(text) : undefined,
     };
   };
+}
+
+/** The SHA-256 of a text, as a proof to submit names it. */
+export function digestOf(text: string): { readonly alg: 'sha-256'; readonly value: string } {
+  return { alg: 'sha-256', value: createHash('sha256').update(text).digest('hex') };
 }

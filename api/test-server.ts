@@ -35,14 +35,17 @@ export interface TestServerOptions {
   /** Requests of one address a minute to the public verification routes. */
   readonly burst?: number;
   readonly origin?: string;
+  /** Of another server: two API processes over one database. That server drops it. */
+  readonly database?: TestDatabase;
 }
 
 export async function startTestServer({
   clock = systemClock(),
   burst = 10_000,
   origin = TEST_ORIGIN,
+  database: shared,
 }: TestServerOptions = {}): Promise<TestServer> {
-  const database = await createTestDatabase();
+  const database = shared ?? (await createTestDatabase());
   const db = database.pool('proofline_api');
   const metrics = createMetrics();
   const groups: { requests: number; proofs: number }[] = [];
@@ -86,7 +89,7 @@ export async function startTestServer({
       waiters.stop();
       await drain(server, 1_000);
       await listening.stop();
-      await database.drop();
+      if (shared === undefined) await database.drop();
     },
   };
 }
