@@ -1,6 +1,6 @@
 import type { Tx } from './pool.ts';
 
-/** How many proofs of the tenant in scope wait for their end, and how many may. Costs as much as there is waiting. */
+/** How many proofs of the tenant in scope wait for their end, and how many may: a sum of at most sixteen rows. */
 export async function readPending(tx: Tx): Promise<{ readonly pending: number; readonly max: number }> {
   const { rows } = await tx.query<{ pending: bigint; max: number }>(
     'SELECT pending_proofs() AS pending, max_pending AS max FROM tenants',
