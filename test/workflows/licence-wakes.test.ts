@@ -1,0 +1,122 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createLicensing } from '../../activities/licences/import-grant.ts';
+import { systemClock } from '../../domain/clock.ts';
+import { instanceFingerprint, issueRevocationList } from '../../domain/licence/issuers.ts';
+import { REVOCATION_LIST_TYPE } from '../../domain/licence/revocation-list.ts';
+import { drainLicences } from '../../store/drain-licences.ts';
+import { requestImport } from '../../store/licence-imports.ts';
+import { insertGrant } from '../../store/licences.ts';
+import { type OrgChange, requestOrgChange } from '../../store/org-changes.ts';
+import { takeDueMotion } from '../../store/outbox.ts';
+import { inTransaction } from '../../store/pool.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { baseGrant, createTestIssuer, TEST_INSTANCE, type TestIssuer } from '../support/grants.ts';
+import { keepHistory } from '../support/keep-history.ts';
+import { coverLeaves, seedQueuedProofs } from '../support/queued-proofs.ts';
+import { type SeededTenant, seedTenant } from '../support/seed.ts';
+import { createWorkflowTest, type StandIns, type WorkflowTest } from '../support/workflow-run.ts';
+
+const ORIGIN = 'log.example/changes';
+const clock = systemClock();
+let temporal: WorkflowTest;
+let test: TestDatabase;
+let issuer: TestIssuer;
+let tenant: SeededTenant;
+let grantId: string;
+
+beforeAll(async () => {
+  [temporal, test, issuer] = await Promise.all([createWorkflowTest(), createTestDatabase(), createTestIssuer()]);
+  tenant = await seedTenant(test.pool('proofline_owner'));
+  const allocations = [{ orgUnit: tenant.orgUnitId, limit: 1 }];
+  const grant = { ...baseGrant(tenant.tenantId), quota: 10, allocations };
+  grantId = grant.grantId;
+  const file = { hash: 'a'.repeat(64), jws: '', by: 'test', now: clock.nowMicros() };
+  await inTransaction(test.pool('proofline_worker'), (tx) => insertGrant(tx, grant, file));
+});
+afterAll(async () => {
+  await temporal.close();
+  await test.drop();
+});
+
+const activities = (): StandIns =>
+  createLicensing({
+    db: test.pool('proofline_worker'),
+    clock,
+    issuers: issuer.jwks,
+    instance: TEST_INSTANCE,
+    origin: ORIGIN,
+    publicUrl: 'https://p.example',
+    heartbeat: () => {},
+  });
+
+/** Two proofs that were told to wait; returns their batch. */
+async function makeWaiters(): Promise<string> {
+  const { batchId } = await seedQueuedProofs(test.pool('proofline_owner'), 2, tenant);
+  await coverLeaves(test.pool('proofline_owner'), { origin: ORIGIN });
+  const options = { clock, origin: ORIGIN, publicUrl: 'https://p.example' };
+  await drainLicences(test.pool('proofline_worker'), tenant.tenantId, options);
+  await test.pool('proofline_owner').query("DELETE FROM outbox WHERE kind = 'signal'");
+  return batchId;
+}
+
+/** Starts what the outbox says of the request, waits for its end, and tells whom it woke. */
+async function carryOut(id: string) {
+  const owner = test.pool('proofline_owner');
+  const due = await takeDueMotion(owner, 10, clock.nowMicros());
+  const start = due.find((motion) => JSON.stringify(motion.payload).includes(id));
+  if (start === undefined) throw new Error('no start is due');
+  const handle = await temporal.client.workflow.start(start.name, {
+    workflowId: `${start.workflowId}-${randomUUID()}`,
+    taskQueue: temporal.workflowQueue,
+    args: [start.payload],
+  });
+  await handle.result();
+  const { rows } = await owner.query("SELECT workflow_id FROM outbox WHERE kind = 'signal'");
+  return { handle, woken: rows.map((row) => row.workflow_id) };
+}
+
+describe('changeOrganisation of shares', () => {
+  it('raises a share and wakes the batch that waited for it; a refusal is an outcome', async () => {
+    const batchId = await makeWaiters();
+    const ask = async (limit: number) => {
+      const id = randomUUID();
+      const shares = [{ orgUnit: tenant.orgUnitId, limit }];
+      const change: OrgChange = { kind: 'SET_SHARES', grantId, shares };
+      const request = { id, tenantId: tenant.tenantId, change, requestedBy: 'key:test', at: clock.nowMicros() };
+      await requestOrgChange(test.pool('proofline_api'), request);
+      return carryOut(id);
+    };
+    await temporal.run(activities(), async () => {
+      expect((await ask(0)).woken).toEqual([]);
+      expect((await ask(5)).woken).toEqual([`batch:${batchId}`]);
+    });
+  });
+});
+
+describe('importLicense of a revocation list', () => {
+  it('wakes who waited for a grant that the list gives back', async () => {
+    const owner = test.pool('proofline_owner');
+    await owner.query('UPDATE licence_grants SET listed_at = not_before');
+    await owner.query('UPDATE licence_shares SET quota = 10');
+    await owner.query('UPDATE licence_allocations SET quota = 10');
+    const batchId = await makeWaiters();
+    const at = clock.nowMicros();
+    const list = {
+      type: REVOCATION_LIST_TYPE,
+      number: 1,
+      instanceFingerprint: instanceFingerprint(TEST_INSTANCE),
+      issuedAt: at,
+      nextUpdate: '2099-01-01T00:00:00Z',
+      revoked: [],
+    } as const;
+    const jws = await issueRevocationList(list, issuer.key);
+    const request = { id: randomUUID(), jws, dryRun: false, requestedBy: 'key:test', at };
+    const id = await requestImport(test.pool('proofline_api'), request);
+    await temporal.run(activities(), async () => {
+      const { handle, woken } = await carryOut(id);
+      expect(woken).toEqual([`batch:${batchId}`]);
+      await keepHistory('importLicense', 'revocation-list', await handle.fetchHistory());
+    });
+  });
+});
