@@ -5,6 +5,9 @@ import type { Random } from './random.ts';
 
 const CLIENTS = 4;
 const ANSWER_WITHIN_MS = 5_000;
+/** Proofs offered a second in the long run, and beyond it at once: an hour gives half a million. */
+const RATE = 150;
+const BURST = 5_000;
 const POLICIES = ['NONE', 'PREFERRED', 'REQUIRED'] as const;
 
 export interface ChaosTenant {
@@ -37,7 +40,10 @@ export function startClients(apiUrl: string, tenants: readonly ChaosTenant[], ra
   const faults: string[] = [];
   const stopping = new AbortController();
   const givingUp = new AbortController();
+  const began = Date.now();
   let repeated = 0;
+  let offered = 0;
+  const mayOffer = (): boolean => offered < BURST + (RATE * (Date.now() - began)) / 1_000;
 
   /** One request; undefined if it is to be repeated. */
   const send = async (work: Omit<Acknowledged, 'id'>): Promise<string | undefined> => {
@@ -81,6 +87,8 @@ export function startClients(apiUrl: string, tenants: readonly ChaosTenant[], ra
         digests: Array.from({ length: sizeOf(own) }, (_, p) => digestOf(`${n}/${i}/${p}/${own.next()}`)),
       };
       const isTwin = own.next() < 0.1;
+      while (!mayOffer() && !stopping.signal.aborted) await delay(50);
+      offered += work.digests.length;
       try {
         // Twins: the same request twice at once is one submission.
         const ids = await Promise.all(isTwin ? [submit(work), submit(work)] : [submit(work)]);

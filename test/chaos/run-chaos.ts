@@ -56,7 +56,7 @@ export async function runChaos({ seed, durationMs, settleMs, say, keepDir }: Cha
     url: stack.info.postgresUrl,
     max: 4,
     applicationName: 'chaos',
-    statementTimeoutMs: 120_000,
+    statementTimeoutMs: 900_000,
     onError: () => {},
   });
   const faults: string[] = [];
