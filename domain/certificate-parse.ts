@@ -57,7 +57,7 @@ const payloadShape: Read<CertificatePayload> = object({
       consensusTimestamp: ledgerTime,
     }),
   ),
-  licence: object({ grant: line(255) }),
+  licence: object({ grant: line(255) }, { period: decimal }),
   issuedAt: instant,
   links: object({ proof: url, bundle: url, verify: url }),
 });

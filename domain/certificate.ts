@@ -42,7 +42,8 @@ export interface CertificatePayload {
   readonly anchorPolicy: AnchorPolicy;
   /** The anchor it rests on, or the words that there is none. */
   readonly anchor: CertificateAnchor | { readonly none: string };
-  readonly licence: { readonly grant: string };
+  /** The grant and, in decimal, its period whose unit was consumed; certificates issued before it was named lack the period. */
+  readonly licence: { readonly grant: string; readonly period?: string };
   readonly issuedAt: string;
   readonly links: { readonly proof: string; readonly bundle: string; readonly verify: string };
 }

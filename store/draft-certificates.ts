@@ -41,6 +41,8 @@ export interface ProofToDraft {
   readonly digest: Uint8Array;
   readonly anchorPolicy: AnchorPolicy;
   readonly grantId: string;
+  /** Which of the grant's periods, from 0. */
+  readonly period: number;
   readonly coverage: Coverage;
 }
 
@@ -213,7 +215,7 @@ function payloadOf(
     timestamp: coverage.timestamp.named,
     anchorPolicy: proof.anchorPolicy,
     anchor: coverage.anchor?.named ?? { none: NO_ANCHOR_WORDS },
-    licence: { grant: proof.grantId },
+    licence: { grant: proof.grantId, period: `${proof.period}` },
     issuedAt: input.at,
     links: { proof: self, bundle: `${self}/bundle`, verify: `${input.publicUrl}/v1/verify/${proof.id}` },
   };

@@ -320,7 +320,7 @@ describe('the evidence of a draft', () => {
         sequenceNumber: `${anchored}`,
         consensusTimestamp: `${anchored}.000000000`,
       },
-      licence: { grant: grantId },
+      licence: { grant: grantId, period: '0' },
       issuedAt: now,
       links: {
         proof: `https://p.example/v1/proofs/${id}`,

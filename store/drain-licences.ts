@@ -220,7 +220,7 @@ async function consume(
     tenantId: tenant,
     origin: options.origin,
     publicUrl: options.publicUrl,
-    proofs: served.map(({ proof, period }) => ({ ...proof, grantId: period.grantId })),
+    proofs: served.map(({ proof, period }) => ({ ...proof, grantId: period.grantId, period: period.n })),
     at: now,
   });
   const { rows: batches } = await tx.query<{ id: BatchId; generation: number }>(
