@@ -170,9 +170,10 @@ async function readQueue(
   // Where no unit's room binds, the queue's own order is one range scan; unit by unit, a hundred units read 100 × limit rows.
   if (isWholeQueue && rooms.every((room) => room === limit)) {
     const { rows } = await tx.query<Queued>(
-      `SELECT proof_id, org_unit_id FROM licence_queue WHERE tenant_id = $1 AND proof_id <> ALL ($2::uuid[])
+      // The units again, since a proof of another may have joined the queue since they were read.
+      `SELECT proof_id, org_unit_id FROM licence_queue WHERE tenant_id = $1 AND proof_id <> ALL ($2::uuid[]) AND org_unit_id = ANY ($4::uuid[])
        ORDER BY received_at, proof_id LIMIT $3`,
-      [tenant, skip, limit],
+      [tenant, skip, limit, units.map((u) => u.id)],
     );
     return rows;
   }
