@@ -102,7 +102,10 @@ async function drainOnce(tx: Tx, tenant: TenantId, options: DrainOptions, skip: 
   const served: { proof: Ready; period: PeriodRoom }[] = [];
   const passed: Ready[] = [];
   for (const proof of ready) {
-    const period = takeUnit(periods, units.get(proof.unit)?.path ?? []);
+    const unit = units.get(proof.unit);
+    // Without its path no share would be charged.
+    if (unit === undefined) continue;
+    const period = takeUnit(periods, unit.path);
     if (period === undefined) passed.push(proof);
     else served.push({ proof, period });
   }
