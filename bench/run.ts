@@ -47,7 +47,11 @@ async function main(): Promise<void> {
       return starting;
     },
   };
-  const stop = async (): Promise<void> => (await starting?.catch(() => undefined))?.stop();
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    stopping ??= Promise.resolve(starting?.catch(() => undefined)).then((system) => system?.stop());
+    return stopping;
+  };
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => void stop().finally(() => process.exit(1)));
   try {
