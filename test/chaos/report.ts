@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url';
 import type { ChaosReport } from './run-chaos.ts';
 
 const RESULTS = fileURLToPath(new URL('../../bench/RESULTS.md', import.meta.url));
-const HEADING = '## Chaos';
+const BEGIN = '<!-- chaos -->';
+const END = '<!-- /chaos -->';
 
 /** The report as a Markdown section of its own. */
 export function formatReport(report: ChaosReport, at: Date): string {
@@ -42,12 +43,7 @@ export function formatReport(report: ChaosReport, at: Date): string {
 /** Puts the report at the end of the section "Chaos" of bench/RESULTS.md, which it makes if there is none. */
 export function appendReport(text: string): void {
   const before = existsSync(RESULTS) ? readFileSync(RESULTS, 'utf8') : '';
-  const start = before.indexOf(`${HEADING}\n`);
-  if (start < 0) {
-    writeFileSync(RESULTS, `${before.trimEnd()}\n\n${HEADING}\n\n${text}`.trimStart());
-    return;
-  }
-  const next = before.indexOf('\n## ', start + HEADING.length);
-  const end = next < 0 ? before.length : next;
-  writeFileSync(RESULTS, `${before.slice(0, end).trimEnd()}\n\n${text}${before.slice(end)}`);
+  const at = before.indexOf(END);
+  if (at < 0) writeFileSync(RESULTS, `${before.trimEnd()}\n\n${BEGIN}\n## Chaos\n\n${text}\n${END}\n`.trimStart());
+  else writeFileSync(RESULTS, `${before.slice(0, at).trimEnd()}\n\n${text}\n${before.slice(at)}`);
 }
