@@ -1,9 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 
 /** The type of history that the SDK's client fetches. */
 type History = Parameters<typeof historyToJSON>[0];
 
+const ROOT = new URL('../../', import.meta.url);
 const FOLDER = new URL('../replay/histories/', import.meta.url);
 
 /**
@@ -14,5 +16,7 @@ export async function keepHistory(type: string, path: string, history: History):
   if (process.env.RECORD_HISTORIES !== '1') return;
   const folder = new URL(`${type}/`, FOLDER);
   await mkdir(folder, { recursive: true });
-  await writeFile(new URL(`${path}.json`, folder), `${historyToJSON(history)}\n`);
+  // Traces name the clone's folder; replay does not read them.
+  const text = historyToJSON(history).replaceAll(fileURLToPath(ROOT), '');
+  await writeFile(new URL(`${path}.json`, folder), `${text}\n`);
 }
