@@ -1,4 +1,5 @@
 import { type BatchId, type ProofId, type TenantId, workflowIds } from '../domain/ids.ts';
+import { checkTransition, type ProofState } from '../domain/states.ts';
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
 import { appendTimeline, type TimelineRow } from './timeline.ts';
@@ -73,7 +74,14 @@ function smaller(a: bigint, b: bigint): bigint {
   return b;
 }
 
-async function move(tx: Tx, from: bigint, to: bigint, before: string, after: string): Promise<readonly Moved[]> {
+async function move(
+  tx: Tx,
+  from: bigint,
+  to: bigint,
+  before: ProofState,
+  after: ProofState,
+): Promise<readonly Moved[]> {
+  checkTransition(before, after);
   const { rows } = await tx.query<Moved>(MOVE, [from.toString(), to.toString(), before, after]);
   return rows;
 }

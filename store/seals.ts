@@ -5,6 +5,7 @@ import type { ErrorCode } from '../domain/errors.ts';
 import type { BatchId, ProofId, TenantId } from '../domain/ids.ts';
 import { formatSeal, leafDataOfText, sealHeader } from '../domain/seal.ts';
 import { SALT_LENGTH, STATEMENT_TYPE, type Statement, saltedDigest } from '../domain/statement.ts';
+import { statesBefore } from '../domain/states.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
 import { appendTimeline, describeMoved } from './timeline.ts';
 
@@ -212,10 +213,10 @@ export function failProofs(
     const { rows } = await tx.query<{ id: ProofId; tenant_id: TenantId; code: string }>(
       `UPDATE proofs p SET state = 'FAILED', failure = jsonb_build_object('stage', $2::text, 'code', f.code, 'detail', f.detail, 'at', $3::text)
        FROM jsonb_to_recordset($1) AS f ("proofId" uuid, code text, detail text)
-       WHERE p.id = f."proofId" AND p.state IN ('RECEIVED', 'SEALED', 'TIMESTAMPED', 'ANCHORED', 'AWAITING_LICENSE')
+       WHERE p.id = f."proofId" AND p.state = ANY ($4::proof_state[])
          AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)
        RETURNING p.id, p.tenant_id, f.code`,
-      [JSON.stringify(input.failures), input.stage, input.now],
+      [JSON.stringify(input.failures), input.stage, input.now, statesBefore('FAILED')],
     );
     await appendTimeline(
       tx,
