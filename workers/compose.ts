@@ -7,9 +7,9 @@ import { createCertification } from '../activities/certificates/certify-proofs.t
 import { createIntegration } from '../activities/integration/integrate-log.ts';
 import { createLedgerActivities } from '../activities/ledger/anchor-activities.ts';
 import { createHederaLedger } from '../activities/ledger/hedera-ledger.ts';
+import { resolveAtSigner } from '../activities/ledger/key-resolver.ts';
 import { parseLedgerConfig } from '../activities/ledger/ledger-config.ts';
 import { createNewestAnchor } from '../activities/ledger/newest-anchor.ts';
-import { signRemotely } from '../activities/ledger/transaction-signer.ts';
 import { createLicensing } from '../activities/licences/import-grant.ts';
 import { createSealing } from '../activities/sealing/seal-batch.ts';
 import { createSignerClient, type Signer } from '../activities/sealing/signer-client.ts';
@@ -111,7 +111,7 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
       config: ledgerConfig,
       clock,
       random: Math.random,
-      sign: signRemotely(signer),
+      keys: resolveAtSigner(signer),
     });
     closers.push(() => ledger.close());
     Object.assign(all, createLedgerActivities({ db, ledger, clock, advanceEvidence: advance }));

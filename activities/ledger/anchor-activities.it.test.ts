@@ -6,7 +6,7 @@ import { parseAnchorMessage } from '../../domain/ledger/anchor-message.ts';
 import { type HederaSim, startHederaSim } from '../../local/hedera/start-hedera-sim.ts';
 import type { Db } from '../../store/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
-import { newLedgerKey, signWithKeys } from '../../test/support/ledger-keys.ts';
+import { newLedgerKey, resolveFrom } from '../../test/support/ledger-keys.ts';
 import { type AnchorStep, createLedgerActivities, type LedgerActivities } from './anchor-activities.ts';
 import type { AnchorLedger } from './anchor-ledger.ts';
 import { createHederaLedger } from './hedera-ledger.ts';
@@ -40,8 +40,8 @@ beforeEach(async () => {
     mirrorQuorum: 2,
     topicId: sim.treasury.createTopic({ submitKey: keys.submit.publicKey }),
     payerAccountId: sim.treasury.createAccount({ publicKey: keys.payer.publicKey, balanceHbar: 100 }),
-    payerKid: 'payer',
-    submitKid: 'submit',
+    payerKeyRef: 'signer://payer',
+    submitKeyRef: 'signer://submit',
     maxFeeTinybars: '10000000',
     grpcDeadlineMs: 200,
     requestTimeoutMs: 1_000,
@@ -60,7 +60,7 @@ const clock: Clock = { nowMs: () => sim.clock.nowMs(), nowMicros: () => toMicros
 function worker(changes: Partial<LedgerConfig> = {}): LedgerActivities {
   const ledger = createHederaLedger({
     config: { ...config, ...changes },
-    sign: signWithKeys(keys),
+    keys: resolveFrom(keys),
     clock,
     random: Math.random,
     backoff: { minMs: 5, maxMs: 20 },
@@ -239,7 +239,7 @@ describe('an anchor in Postgres and on the ledger', () => {
 
   it('waits for a person when it failed at consensus, and gets a second attempt then', async () => {
     const anchor = await newAnchor(1);
-    expect(await pass(worker({ submitKid: 'stranger' }), anchor)).toEqual({
+    expect(await pass(worker({ submitKeyRef: 'signer://stranger' }), anchor)).toEqual({
       attempt: 1,
       state: 'FAILED',
       status: 'INVALID_SIGNATURE',

@@ -4,7 +4,7 @@ import { toMicros } from '../../domain/clock.ts';
 import { findAnchorEntryFault } from '../../domain/ledger/anchor-entry.ts';
 import { buildAnchorMessage } from '../../domain/ledger/anchor-message.ts';
 import { type HederaSim, startHederaSim } from '../../local/hedera/start-hedera-sim.ts';
-import { newLedgerKey, signWithKeys } from '../../test/support/ledger-keys.ts';
+import { newLedgerKey, resolveFrom } from '../../test/support/ledger-keys.ts';
 import type { AnchorLedger, Prepared, Receipt, ReceiptOutcome } from './anchor-ledger.ts';
 import { createHederaLedger } from './hedera-ledger.ts';
 import type { LedgerConfig } from './ledger-config.ts';
@@ -22,7 +22,7 @@ const clock: Clock = { nowMs: () => sim.clock.nowMs(), nowMicros: () => toMicros
 function open(changes: Partial<LedgerConfig> = {}): AnchorLedger {
   return createHederaLedger({
     config: { ...config, ...changes },
-    sign: signWithKeys(keys),
+    keys: resolveFrom(keys),
     clock,
     random: Math.random,
     backoff: { minMs: 10, maxMs: 40 },
@@ -39,8 +39,8 @@ beforeEach(async () => {
     mirrorQuorum: 2,
     topicId: sim.treasury.createTopic({ submitKey: keys.submit.publicKey }),
     payerAccountId: sim.treasury.createAccount({ publicKey: keys.payer.publicKey, balanceHbar: 100 }),
-    payerKid: 'payer',
-    submitKid: 'submit',
+    payerKeyRef: 'signer://payer',
+    submitKeyRef: 'signer://submit',
     maxFeeTinybars: '10000000',
     grpcDeadlineMs: 500,
     requestTimeoutMs: 5_000,
@@ -198,7 +198,7 @@ describe('an anchor', () => {
     for (const [changes, status] of [
       [{ payerAccountId: poor }, 'INSUFFICIENT_PAYER_BALANCE'],
       [{ maxFeeTinybars: '1' }, 'INSUFFICIENT_TX_FEE'],
-      [{ payerKid: 'stranger' }, 'INVALID_SIGNATURE'],
+      [{ payerKeyRef: 'signer://stranger' }, 'INVALID_SIGNATURE'],
     ] as const) {
       const other = open(changes);
       expect(await other.submit(await other.prepare(message(1n)))).toEqual({ kind: 'rejected', status });
@@ -208,7 +208,7 @@ describe('an anchor', () => {
   });
 
   it('fails at consensus without the submit key', async () => {
-    const other = open({ submitKid: 'stranger' });
+    const other = open({ submitKeyRef: 'signer://stranger' });
     const prepared = await other.prepare(message(1n));
     expect((await other.submit(prepared)).kind).toBe('sent');
     expect(await final((round) => other.receipt(prepared, round))).toEqual({
@@ -238,7 +238,7 @@ describe('an anchor', () => {
     await anchor(1n);
     const stranger = open({
       payerAccountId: sim.treasury.createAccount({ publicKey: keys.stranger.publicKey, balanceHbar: 1 }),
-      payerKid: 'stranger',
+      payerKeyRef: 'signer://stranger',
     });
     const foreign = await stranger.prepare('foreign');
     await stranger.submit(foreign);

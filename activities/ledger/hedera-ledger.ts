@@ -34,10 +34,10 @@ import {
   type SubmitOutcome,
 } from './anchor-ledger.ts';
 import { decideReceipt, decideSubmit } from './decision-tables.ts';
+import type { KeyResolver } from './key-resolver.ts';
 import { LEDGER_DEFAULTS, type LedgerConfig, NODES_PER_TRANSACTION } from './ledger-config.ts';
 import { createMirrorTransport } from './mirror-client.ts';
 import { confirm, isProvenAbsent, lookUp, readHealth } from './mirror-quorum.ts';
-import type { SignBodies } from './transaction-signer.ts';
 
 /** The SDK sends the bytes so often, to one node after the other. */
 const SEND_ATTEMPTS = 4;
@@ -48,7 +48,7 @@ const BACKDATED_MS = 5_000;
 
 export interface HederaLedgerOptions {
   readonly config: LedgerConfig;
-  readonly sign: SignBodies;
+  readonly keys: KeyResolver;
   readonly clock: Clock;
   /** A number in [0, 1). */
   readonly random: () => number;
@@ -108,7 +108,7 @@ export function createHederaLedger(options: HederaLedgerOptions): AnchorLedger {
   async function prepare(
     sdk: Client,
     settings: typeof config,
-    { sign }: HederaLedgerOptions,
+    { keys }: HederaLedgerOptions,
     message: string,
   ): Promise<Prepared> {
     const bytes = Buffer.byteLength(message);
@@ -126,18 +126,16 @@ export function createHederaLedger(options: HederaLedgerOptions): AnchorLedger {
       .setRegenerateTransactionId(false)
       .freeze();
     const bodies = transaction.signableNodeBodyBytesList.map((item) => item.signableTransactionBodyBytes);
-    const kids = [
-      settings.payerKid,
-      ...(settings.submitKid === undefined || settings.submitKid === settings.payerKid ? [] : [settings.submitKid]),
-    ];
     const keyRefs: string[] = [];
     const publicKeys: string[] = [];
-    for (const kid of kids) {
-      const { keyRef, publicKey, signatures } = await sign(kid, bodies);
+    for (const ref of new Set([settings.payerKeyRef, settings.submitKeyRef ?? settings.payerKeyRef])) {
+      const { keyRef, publicKey, sign } = await keys.resolve(ref);
+      const signatures = await sign(bodies);
       const byBody = new Map(bodies.map((body, i) => [toHex(body), signatures[i]]));
       await transaction.signWith(PublicKey.fromBytesED25519(publicKey), async (body) => {
         const signature = byBody.get(toHex(body));
-        if (signature === undefined) throw new ProoflineError('SIGNER_BAD_ANSWER', `no signature of ${kid} for a body`);
+        if (signature === undefined)
+          throw new ProoflineError('SIGNER_BAD_ANSWER', `no signature of ${keyRef} for a body`);
         return signature;
       });
       keyRefs.push(keyRef);

@@ -9,8 +9,8 @@ const GOOD: LedgerConfig = {
   mirrorQuorum: 1,
   topicId: '0.0.1003',
   payerAccountId: '0.0.1001',
-  payerKid: 'hedera-payer',
-  submitKid: 'hedera-submit',
+  payerKeyRef: 'signer://hedera-payer',
+  submitKeyRef: 'signer://hedera-submit@2',
   maxFeeTinybars: '10000000',
 };
 
@@ -34,6 +34,8 @@ describe('the ledger file', () => {
     ['a quorum beyond its mirrors', { ...GOOD, mirrorQuorum: 2 }, /\$\.mirrorQuorum/],
     ['no nodes for a network of its own', { ...GOOD, nodes: {} }, /\$\.nodes/],
     ['a node without a port', { ...GOOD, nodes: { '127.0.20.3': '0.0.3' } }, /\$\.nodes/],
+    ['a key that is not at the signer', { ...GOOD, payerKeyRef: 'env://KEY' }, /\$\.payerKeyRef/],
+    ['a version that is none', { ...GOOD, submitKeyRef: 'signer://submit@0' }, /\$\.submitKeyRef/],
     ['a request shorter than one call', { ...GOOD, requestTimeoutMs: 4_000 }, /\$\.requestTimeoutMs/],
     ['a validity that nodes refuse', { ...GOOD, validSeconds: 200 }, /\$\.validSeconds/],
   ])('is refused with %s', (_, config, path) => {

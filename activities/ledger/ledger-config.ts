@@ -6,6 +6,7 @@ import { ProoflineError } from '../../domain/errors.ts';
 import { parseEntityId } from '../../domain/ledger/entity-id.ts';
 import { list, object, oneOf, positive, type Read, ShapeFault, text } from '../../domain/shape.ts';
 import { parseStrictJson } from '../../domain/strict-json.ts';
+import { parseKeyRef } from './key-resolver.ts';
 
 export interface LedgerConfig {
   readonly kind: 'hedera-hcs/v1';
@@ -19,10 +20,10 @@ export interface LedgerConfig {
   readonly mirrorQuorum: number;
   readonly topicId: string;
   readonly payerAccountId: string;
-  /** Key id at the signer. */
-  readonly payerKid: string;
-  /** Key id of the topic's submit key, if it is not the payer's. */
-  readonly submitKid?: string;
+  /** `signer://kid` or `signer://kid@version`. */
+  readonly payerKeyRef: string;
+  /** The topic's submit key, if it is not the payer's. */
+  readonly submitKeyRef?: string;
   /** Public half of the topic's submit key, hex of 32 bytes (Ed25519): for `/.well-known/proofline.json`. */
   readonly submitKey?: string;
   /** Decimal. A transaction never costs more. */
@@ -54,7 +55,7 @@ const url = text(
   300,
   (value) => /^https?:\/\/[^\s?#]*[^\s?#/]$/.test(value) && URL.canParse(value),
 );
-const kid = text('a key id', 100, /^[A-Za-z0-9._-]+$/);
+const keyRef = text('signer://kid or signer://kid@version', 120, (value) => parseKeyRef(value) !== undefined);
 
 const nodeMap: Read<Readonly<Record<string, string>>> = (value, path) => {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -85,11 +86,11 @@ const readConfig = object(
     mirrorQuorum: between(1, 8),
     topicId: entityId,
     payerAccountId: entityId,
-    payerKid: kid,
+    payerKeyRef: keyRef,
     maxFeeTinybars: text('a decimal number', 19, /^[1-9][0-9]*$/),
   },
   {
-    submitKid: kid,
+    submitKeyRef: keyRef,
     submitKey: text('64 hex digits', 64, /^[0-9a-f]{64}$/),
     explorerUrl: url,
     validSeconds: between(15, 180),

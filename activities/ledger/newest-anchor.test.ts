@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Clock, toMicros } from '../../domain/clock.ts';
 import { buildAnchorMessage } from '../../domain/ledger/anchor-message.ts';
 import { type HederaSim, startHederaSim } from '../../local/hedera/start-hedera-sim.ts';
-import { newLedgerKey, signWithKeys } from '../../test/support/ledger-keys.ts';
+import { newLedgerKey, resolveFrom } from '../../test/support/ledger-keys.ts';
 import type { AnchorLedger } from './anchor-ledger.ts';
 import { createHederaLedger } from './hedera-ledger.ts';
 import type { LedgerConfig } from './ledger-config.ts';
@@ -30,7 +30,7 @@ beforeEach(async () => {
     mirrorQuorum: 1,
     topicId: sim.treasury.createTopic({}),
     payerAccountId: account(keys.payer.publicKey),
-    payerKid: 'payer',
+    payerKeyRef: 'signer://payer',
     maxFeeTinybars: '10000000',
     mirrorTimeoutMs: 1_000,
   };
@@ -45,7 +45,7 @@ afterEach(async () => {
 function open(changes: Partial<LedgerConfig> = {}): AnchorLedger {
   const ledger = createHederaLedger({
     config: { ...config, mirrors: sim.mirrorRestUrls, ...changes },
-    sign: signWithKeys(keys),
+    keys: resolveFrom(keys),
     clock,
     random: Math.random,
     backoff: { minMs: 10, maxMs: 40 },
@@ -74,7 +74,7 @@ describe('the newest anchor', () => {
     await anchor(own, 3n);
     await anchor(own, 50n, 'other.example/log');
     const stranger = sim.treasury.createAccount({ publicKey: keys.stranger.publicKey, balanceHbar: 100 });
-    await anchor(open({ payerAccountId: stranger, payerKid: 'stranger' }), 90n);
+    await anchor(open({ payerAccountId: stranger, payerKeyRef: 'signer://stranger' }), 90n);
     expect(await newest.read()).toEqual({ size: 3n, root: root(3n) });
   });
 

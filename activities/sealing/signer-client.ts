@@ -37,9 +37,12 @@ export interface Signer {
    * checkpoints LOG_ROLLBACK (`extra.lastSize`, `extra.lastRoot`).
    */
   sign(request: SignRequest, signal?: AbortSignal): Promise<SignResult>;
-  /** Signs Hedera transaction bodies that the signer's policy allows (Ed25519, 64 bytes each); at most 100, all or none. */
+  /**
+   * Signs Hedera transaction bodies that the signer's policy allows (Ed25519, 64 bytes each); at most 100, all or none,
+   * by `version` if given.
+   */
   signTransaction(
-    request: { readonly kid: string; readonly bodies: readonly Uint8Array[] },
+    request: { readonly kid: string; readonly version?: number; readonly bodies: readonly Uint8Array[] },
     signal?: AbortSignal,
   ): Promise<{ readonly version: number; readonly signatures: readonly Uint8Array[] }>;
   /** The last checkpoint of a log that the signer agreed to sign. */
@@ -161,19 +164,19 @@ export function createSignerClient(options: SignerClientOptions): Signer {
       if (version === undefined) throw new RangeError('sign: no values');
       return { kid: request.kid, version, alg: request.alg, signatures };
     },
-    async signTransaction({ kid, bodies }, signal) {
+    async signTransaction({ kid, version, bodies }, signal) {
       const key = idempotencyKey(namespace, {
         kid,
-        version: undefined,
+        version,
         alg: 'EdDSA',
         kind: 'hedera',
         values: bodies,
         context: {},
       });
-      const body = { kind: 'hedera', bodies: bodies.map(encode) };
+      const body = { ...(version === undefined ? {} : { version }), kind: 'hedera', bodies: bodies.map(encode) };
       const answer = readSignatures(
         await transport.post(`/v1/keys/${encodeURIComponent(kid)}/sign-transaction`, body, key, signal),
-        { kid, alg: 'EdDSA', count: bodies.length },
+        { kid, alg: 'EdDSA', count: bodies.length, ...(version === undefined ? {} : { version }) },
       );
       await requireSigned(kid, answer.version, 'EdDSA', bodies, answer.signatures);
       return answer;

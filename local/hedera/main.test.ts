@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { AnchorLedger, Receipt } from '../../activities/ledger/anchor-ledger.ts';
 import { createHederaLedger } from '../../activities/ledger/hedera-ledger.ts';
+import { resolveAtSigner } from '../../activities/ledger/key-resolver.ts';
 import { parseLedgerConfig } from '../../activities/ledger/ledger-config.ts';
-import { signRemotely } from '../../activities/ledger/transaction-signer.ts';
 import { createSignerClient, type Signer } from '../../activities/sealing/signer-client.ts';
 import { systemClock } from '../../domain/clock.ts';
 import { buildAnchorMessage } from '../../domain/ledger/anchor-message.ts';
@@ -70,7 +70,7 @@ async function stopProcess(signal: NodeJS.Signals): Promise<void> {
 const openLedger = (): AnchorLedger =>
   createHederaLedger({
     config: parseLedgerConfig(readFileSync(join(folder, 'ledger.json'), 'utf8')),
-    sign: signRemotely(client),
+    keys: resolveAtSigner(client),
     clock,
     random: Math.random,
   });

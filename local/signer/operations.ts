@@ -78,11 +78,11 @@ export async function signInput(deps: OperationDeps, request: SigningRequest): P
 
 /** Signs transaction bodies that the policy allows, all or none. */
 export async function signTransaction(deps: OperationDeps, request: SigningRequest): Promise<Buffer> {
-  const { bodies } = parseTransactionBody(request.value);
+  const { version, bodies } = parseTransactionBody(request.value);
   const purpose = requirePurpose(deps, request);
   if (purpose !== 'tx-hedera') throw new SignerProblem('alg_not_allowed', `${request.kid} does not sign transactions`);
   return deps.replay.once(replayKey(request), requestHash(request), REPLAY_MS[purpose], async () => {
-    const { meta, privateKey } = deps.ring.select(request.kid, undefined);
+    const { meta, privateKey } = deps.ring.select(request.kid, version);
     const policy = await readTransactionPolicy(deps.policyFile);
     for (const [index, bytes] of bodies.entries()) requireAllowedBody(policy, bytes, index);
     return answer(meta, await signValues(meta.alg, privateKey, bodies));

@@ -53,8 +53,7 @@ export interface SignBody {
 export function parseSignBody(body: Readonly<Record<string, unknown>>): SignBody {
   requireMembers(body, ['version', 'alg', 'input', 'context']);
   const { version, alg, input, context = {} } = body;
-  if (version !== undefined && !(Number.isSafeInteger(version) && (version as number) > 0))
-    throw new SignerProblem('request_malformed', 'version is a positive integer');
+  requireVersion(version);
   if (typeof alg !== 'string') throw new SignerProblem('request_malformed', 'alg is missing');
   if (!isObject(input)) throw new SignerProblem('request_malformed', 'input is missing');
   requireMembers(input, ['kind', 'values']);
@@ -69,7 +68,7 @@ export function parseSignBody(body: Readonly<Record<string, unknown>>): SignBody
   }
   const values = parseBytes(input.values, LIMITS.values, LIMITS.valueBytes, 'input.values');
   return {
-    version: version as number | undefined,
+    version,
     alg,
     kind: input.kind,
     values,
@@ -78,10 +77,20 @@ export function parseSignBody(body: Readonly<Record<string, unknown>>): SignBody
 }
 
 /** Checks the body of `…/sign-transaction`. */
-export function parseTransactionBody(body: Readonly<Record<string, unknown>>): { readonly bodies: readonly Buffer[] } {
-  requireMembers(body, ['kind', 'bodies']);
-  if (body.kind !== 'hedera') throw new SignerProblem('request_malformed', 'kind is hedera');
-  return { bodies: parseBytes(body.bodies, LIMITS.bodies, LIMITS.transactionBytes, 'bodies') };
+export function parseTransactionBody(body: Readonly<Record<string, unknown>>): {
+  readonly version: number | undefined;
+  readonly bodies: readonly Buffer[];
+} {
+  requireMembers(body, ['version', 'kind', 'bodies']);
+  const { version, kind } = body;
+  requireVersion(version);
+  if (kind !== 'hedera') throw new SignerProblem('request_malformed', 'kind is hedera');
+  return { version, bodies: parseBytes(body.bodies, LIMITS.bodies, LIMITS.transactionBytes, 'bodies') };
+}
+
+function requireVersion(version: unknown): asserts version is number | undefined {
+  if (version !== undefined && !(Number.isSafeInteger(version) && (version as number) > 0))
+    throw new SignerProblem('request_malformed', 'version is a positive integer');
 }
 
 function parseBytes(list: unknown, maxCount: number, maxBytes: number, name: string): Buffer[] {

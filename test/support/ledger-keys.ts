@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import type { SignBodies } from '../../activities/ledger/transaction-signer.ts';
+import { type KeyResolver, parseKeyRef } from '../../activities/ledger/key-resolver.ts';
 
 export interface LedgerKey {
   readonly privateKey: KeyObject;
@@ -12,15 +12,18 @@ export function newLedgerKey(): LedgerKey {
   return { privateKey, publicKey: Uint8Array.from(publicKey.export({ format: 'der', type: 'spki' }).subarray(-32)) };
 }
 
-/** Signs with keys held here, as the remote signer would. */
-export function signWithKeys(keys: Readonly<Record<string, LedgerKey>>): SignBodies {
-  return async (kid, bodies) => {
-    const key = keys[kid];
-    if (key === undefined) throw new Error(`no key ${kid}`);
-    return {
-      keyRef: `signer://${kid}@1`,
-      publicKey: key.publicKey,
-      signatures: bodies.map((body) => sign(null, body, key.privateKey)),
-    };
+/** Resolves `signer://name` and `signer://name@1` to keys held here, as the remote signer would. */
+export function resolveFrom(keys: Readonly<Record<string, LedgerKey>>): KeyResolver {
+  return {
+    async resolve(keyRef) {
+      const { kid = '', version = 1 } = parseKeyRef(keyRef) ?? {};
+      const key = keys[kid];
+      if (key === undefined) throw new Error(`no key ${keyRef}`);
+      return {
+        keyRef: `signer://${kid}@${version}`,
+        publicKey: key.publicKey,
+        sign: async (bodies) => bodies.map((body) => sign(null, body, key.privateKey)),
+      };
+    },
   };
 }
