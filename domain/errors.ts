@@ -262,6 +262,12 @@ export const ERRORS = {
     what: 'The stored log does not have the root of its head.',
     todo: 'Stop; see runbooks/log-rollback.md.',
   },
+  INTEGRITY_FAULT: {
+    status: 500,
+    retryable: false,
+    what: 'A nightly check found rows that contradict each other, or the outside.',
+    todo: 'See runbooks/integrity.md.',
+  },
   LOG_MALFORMED: { status: 400, retryable: false, what: 'A log structure is malformed.', todo: 'See `detail`.' },
   LOG_TILE_NOT_FOUND: {
     status: 404,

@@ -31,6 +31,14 @@ const FAULTS = `
   )
   SELECT counter, grant_id AS "grantId", n, unit AS "orgUnit", used, rows FROM counters WHERE used <> rows ORDER BY grant_id, n, counter, unit LIMIT 1000`;
 
+/** How many counters there are. */
+export async function countLicenceCounters(db: Db): Promise<number> {
+  const { rows } = await db.query<{ counters: bigint }>(
+    'SELECT (SELECT count(*) FROM licence_periods) + (SELECT count(*) FROM licence_allocations) + (SELECT count(*) FROM licence_unit_usage) AS counters',
+  );
+  return Number(rows[0]?.counters ?? 0n);
+}
+
 /**
  * The nightly check: every counter against the rows that it stands for, in one snapshot, so that consumption may go on
  * meanwhile. At most the first 1,000 faults; none on a sound database. Reads every consumption once.

@@ -14,33 +14,51 @@ export async function applySchedules(
   const connection = await Connection.connect({ address });
   try {
     const client = new Client({ connection, namespace });
-    const made: string[] = [];
-    for (const schedule of declared) if (await applySchedule(client, schedule, workflowQueue)) made.push(schedule.id);
+    const made = await createSchedules(client, workflowQueue, declared);
+    for (const schedule of declared)
+      if (!made.includes(schedule.id)) await updateSchedule(client, schedule, workflowQueue);
     return made;
   } finally {
     await connection.close();
   }
 }
 
-async function applySchedule(client: Client, declared: DeclaredSchedule, taskQueue: string): Promise<boolean> {
-  const options: ScheduleOptions = {
-    scheduleId: declared.id,
-    spec: { intervals: [{ every: declared.everyMs }] },
-    action: { type: 'startWorkflow', workflowType: declared.workflow, workflowId: declared.id, taskQueue, args: [{}] },
-    policies: { overlap: declared.overlap, catchupWindow: declared.catchupWindowMs },
-  };
-  try {
-    await client.schedule.create(options);
-    return true;
-  } catch (error) {
-    if (!(error instanceof ScheduleAlreadyRunning)) throw error;
+/**
+ * Gives a namespace the declared schedules that it lacks, and leaves those that it has as they are: what brings them back
+ * once Temporal's database was lost. Returns the ids that were new. Key (id).
+ */
+export async function createSchedules(
+  client: Client,
+  workflowQueue: string,
+  declared: readonly DeclaredSchedule[] = readSchedules(),
+): Promise<readonly string[]> {
+  const made: string[] = [];
+  for (const schedule of declared) {
+    try {
+      await client.schedule.create(optionsOf(schedule, workflowQueue));
+      made.push(schedule.id);
+    } catch (error) {
+      if (!(error instanceof ScheduleAlreadyRunning)) throw error;
+    }
   }
-  const { action, spec, policies } = options;
+  return made;
+}
+
+async function updateSchedule(client: Client, declared: DeclaredSchedule, workflowQueue: string): Promise<void> {
+  const { action, spec, policies } = optionsOf(declared, workflowQueue);
   await client.schedule.getHandle(declared.id).update(({ state }) => ({
     action,
     spec,
     ...(policies && { policies }),
     state: { paused: state.paused, ...(state.note !== undefined && { note: state.note }) },
   }));
-  return false;
+}
+
+function optionsOf(declared: DeclaredSchedule, taskQueue: string): ScheduleOptions {
+  return {
+    scheduleId: declared.id,
+    spec: { intervals: [{ every: declared.everyMs, offset: declared.offsetMs }] },
+    action: { type: 'startWorkflow', workflowType: declared.workflow, workflowId: declared.id, taskQueue, args: [{}] },
+    policies: { overlap: declared.overlap, catchupWindow: declared.catchupWindowMs },
+  };
 }

@@ -5,7 +5,9 @@ import { readSchedules } from './schedules.ts';
 describe('schedules.yaml', () => {
   it('names workflows that there are', () => {
     const schedules = readSchedules();
-    expect(schedules.map((schedule) => schedule.id)).toContain('renewLicensePeriods');
+    expect(schedules.map((schedule) => schedule.id)).toEqual(
+      expect.arrayContaining(['renewLicensePeriods', 'checkIntegrity']),
+    );
     for (const { workflow } of schedules) expect(Object.keys(workflows)).toContain(workflow);
   });
 

@@ -8,14 +8,16 @@ export interface DeclaredSchedule {
   readonly id: string;
   /** The workflow type. Its ids are the schedule's id and the time meant. */
   readonly workflow: string;
-  /** Counted from midnight UTC. */
+  /** Counted from midnight UTC, plus `offsetMs`. */
   readonly everyMs: number;
+  readonly offsetMs: number;
   readonly catchupWindowMs: number;
   readonly overlap: (typeof OVERLAPS)[number];
 }
 
 const UNITS_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const MEMBERS = ['workflow', 'every', 'catchupWindow', 'overlap'];
+const OPTIONAL_MEMBERS = ['offset'];
 
 /** The declared schedules. Throws if one lacks a member, has an unknown one, or a value that is none. */
 export function readSchedules(
@@ -24,7 +26,7 @@ export function readSchedules(
   return Object.entries(parse(text) as Record<string, Record<string, unknown>>).map(([id, declared]) => {
     const names = Object.keys(declared);
     const odd = [
-      ...names.filter((name) => !MEMBERS.includes(name)),
+      ...names.filter((name) => ![...MEMBERS, ...OPTIONAL_MEMBERS].includes(name)),
       ...MEMBERS.filter((name) => !names.includes(name)),
     ];
     if (odd.length > 0) throw new Error(`schedule ${id}: ${odd.join(', ')} unknown or missing`);
@@ -34,6 +36,7 @@ export function readSchedules(
       id,
       workflow: String(declared.workflow),
       everyMs: durationMs(id, declared.every),
+      offsetMs: declared.offset === undefined ? 0 : durationMs(id, declared.offset),
       catchupWindowMs: durationMs(id, declared.catchupWindow),
       overlap,
     };

@@ -5,6 +5,7 @@ import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { createCertification } from '../activities/certificates/certify-proofs.ts';
 import { createIntegration } from '../activities/integration/integrate-log.ts';
+import { createIntegrityChecks } from '../activities/integrity/check-integrity.ts';
 import { createLedgerActivities } from '../activities/ledger/anchor-activities.ts';
 import { createHederaLedger } from '../activities/ledger/hedera-ledger.ts';
 import { resolveAtSigner } from '../activities/ledger/key-resolver.ts';
@@ -130,6 +131,7 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
         heartbeat,
       }),
     );
+    Object.assign(all, createIntegrityChecks({ db, clock, origin: config.origin, heartbeat }));
   }
 
   const activities: Partial<Record<Pool, Activities>> = {};

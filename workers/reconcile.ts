@@ -10,6 +10,8 @@ import { advanceEvidence } from '../store/evidence.ts';
 import { readOpenImports } from '../store/licence-imports.ts';
 import type { Db } from '../store/pool.ts';
 import { wakeStalled } from '../store/stalled-batches.ts';
+import { createSchedules } from '../temporal-config/apply-schedules.ts';
+import type { DeclaredSchedule } from '../temporal-config/schedules.ts';
 
 const PAGE = 200;
 /** Times of grace after which a batch that was woken and did not certify is woken again. */
@@ -31,12 +33,14 @@ export interface ReconcileDeps {
   readonly origin: string;
   /** Younger than this, motion may still be on its way. */
   readonly reconcileGraceMs: number;
+  /** Absent: those of temporal-config/schedules.yaml. */
+  readonly schedules?: readonly DeclaredSchedule[];
 }
 
 /**
  * Compares what is open in Postgres with what runs in Temporal and starts again what is gone: the log, every open
  * batch under its next generation, every open anchor, every import of a grant that has no outcome; wakes batches whose
- * wake was lost; applies evidence that a lost run left unapplied. Repeating it does nothing.
+ * wake was lost; creates schedules that Temporal has lost; applies evidence that a lost run left unapplied. Repeating it does nothing.
  */
 export async function reconcile(deps: ReconcileDeps): Promise<void> {
   const { db, origin } = deps;
@@ -50,6 +54,17 @@ export async function reconcile(deps: ReconcileDeps): Promise<void> {
   while (await advanceEvidence(db, { origin, now }));
   const woken = await wakeStalled(db, { before: olderThan(deps, STALLED_GRACES), now });
   if (woken > 0) deps.logger.warn({ woken }, 'batches did not move though their evidence is complete; woken again');
+  await reconcileSchedules(deps);
+}
+
+/** One that an operator paused or changed stays as it is. */
+async function reconcileSchedules(deps: ReconcileDeps): Promise<void> {
+  const made = await deps.client.withDeadline(Date.now() + DEADLINE_MS, () =>
+    createSchedules(deps.client, deps.workflowQueue, deps.schedules),
+  );
+  if (made.length === 0) return;
+  rebuilt.inc({ type: 'schedule' }, made.length);
+  deps.logger.warn({ schedules: made }, 'schedules were gone; they are created again');
 }
 
 async function reconcileAnchors(deps: ReconcileDeps): Promise<void> {

@@ -12,12 +12,14 @@ import { type Db, inTransaction } from '../store/pool.ts';
 import { deliverMotion, type MotionDelivery } from './deliver-motion.ts';
 import { createForming } from './form-batches.ts';
 import { startLoop } from './loop.ts';
+import { measureIntegrity } from './measure-integrity.ts';
 import { reconcile } from './reconcile.ts';
 
 /** Motion taken in one transaction, and calls to Temporal under way at once. */
 const TAKE = 200;
 /** Slow polls behind the notifications. */
 const POLL_MS = 1_000;
+const INTEGRITY_MS = 60_000;
 const PARTITION_MS = 3_600_000;
 const MAX_POSTPONE_MS = 30_000;
 
@@ -88,6 +90,11 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
       turn: async () => void (await wakeOverdue(db, { origin: deps.origin, now: clock.nowMicros() })),
     }),
     lag: startLoop({ everyMs: POLL_MS, onError: failed('lag'), turn: () => measureLag(db) }),
+    integrity: startLoop({
+      everyMs: INTEGRITY_MS,
+      onError: failed('integrity'),
+      turn: () => measureIntegrity(db).then(() => false),
+    }),
     partitions: startLoop({
       everyMs: PARTITION_MS,
       onError: failed('partitions'),

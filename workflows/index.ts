@@ -2,6 +2,7 @@
 export { anchorCheckpoint } from './anchor-checkpoint.ts';
 export { certifyBatch } from './certify-batch.ts';
 export { changeOrganisation } from './change-organisation.ts';
+export { checkIntegrity } from './check-integrity.ts';
 export { importLicense } from './import-license.ts';
 export { renewLicensePeriods } from './renew-license-periods.ts';
 export { runLog } from './run-log.ts';

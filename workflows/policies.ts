@@ -43,12 +43,19 @@ export const POLICIES = {
   serveWaiting: { pool: 'store', startToCloseMs: 600_000, heartbeatMs: 30_000, ...FAST },
   renewLicences: { pool: 'store', startToCloseMs: 120_000, heartbeatMs: 30_000, ...FAST },
   changeOrganisation: { pool: 'store', startToCloseMs: 30_000, ...FAST },
+  // One statement over every consumption: it cannot heartbeat.
+  checkLicenceCounters: { pool: 'store', startToCloseMs: 660_000, ...FAST },
+  checkLogTree: { pool: 'store', startToCloseMs: 600_000, heartbeatMs: 60_000, ...FAST },
+  recordIntegrity: { pool: 'store', startToCloseMs: 30_000, ...FAST },
 } as const satisfies Record<string, ActivityPolicy>;
 
 export type ActivityName = keyof typeof POLICIES;
 
 /** How long a workflow waits before it tries an outside party again, once the fast phase is over. */
 export const SLOW_RETRY_MS = 5 * 60_000;
+
+/** A nightly check is given up after this, so that the others get their turn. */
+export const CHECK_LIMIT_MS = 4 * 3_600_000;
 
 /** Belt and braces: a batch that waits for a licence looks again by itself after this. */
 export const LICENCE_RECHECK_MS = 6 * 3_600_000;

@@ -1,8 +1,9 @@
-import { setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import { setCurrentDetails } from '@temporalio/workflow';
 import type { LicenceActivities } from '../activities/licences/import-grant.ts';
 import type { TenantId } from '../domain/ids.ts';
 import { activity } from './activity.ts';
 import { createPersistence } from './persist.ts';
+import { scheduledTime } from './scheduled-time.ts';
 import { serveEverybody } from './serve-waiting.ts';
 
 export interface RenewLicensePeriodsInput {
@@ -28,7 +29,7 @@ export interface RenewLicensePeriodsResult {
 export async function renewLicensePeriods(input: RenewLicensePeriodsInput = {}): Promise<RenewLicensePeriodsResult> {
   const { persist } = createPersistence();
   const renew = activity<LicenceActivities['renewLicences']>('renewLicences');
-  const at = input.at ?? toMicros(scheduledTime());
+  const at = input.at ?? scheduledTime();
   let [opened, warned, expired] = [0, 0, 0];
   let after: TenantId | undefined;
   setCurrentDetails(`Renewing as of ${at}.`);
@@ -49,16 +50,4 @@ export async function renewLicensePeriods(input: RenewLicensePeriodsInput = {}):
     `${opened} periods opened, ${warned} warnings, ${expired} grants ended, ${served} waiting proofs served.`,
   );
   return { at, opened, warned, expired, served };
-}
-
-/** When the schedule meant this run to be, backfilled ones too; for a run that none started, its start. */
-function scheduledTime(): Date {
-  const { searchAttributes, startTime } = workflowInfo();
-  const scheduled = (searchAttributes.TemporalScheduledStartTime as readonly unknown[] | undefined)?.[0];
-  if (scheduled instanceof Date) return scheduled;
-  return typeof scheduled === 'string' ? new Date(scheduled) : startTime;
-}
-
-function toMicros(date: Date): string {
-  return date.toISOString().replace('Z', '000Z');
 }

@@ -8,6 +8,7 @@ import { ORIGIN } from '../../local/stack/local-parts.ts';
 import type { RunningPart } from '../../local/stack/part.ts';
 import { type Stack, startStack } from '../../local/stack/start-stack.ts';
 import { createPool, type Db } from '../../store/pool.ts';
+import { readSchedules } from '../../temporal-config/schedules.ts';
 import { createTestClient, type SubmissionView, type TestClient } from '../e2e/client.ts';
 
 const WITHIN_MS = 60_000;
@@ -158,7 +159,7 @@ describe('the log', () => {
 });
 
 describe("Temporal's database, deleted under load", () => {
-  it('costs nothing but time: every batch, anchor and the log are built again from Postgres', async () => {
+  it('costs nothing but time: every batch, anchor, schedule and the log are built again from Postgres', async () => {
     const submissions: { id: string; count: number }[] = [];
     let isOver = false;
     const load = (async () => {
@@ -183,6 +184,18 @@ describe("Temporal's database, deleted under load", () => {
       isOver = true;
       await load;
     }
+    const declared = readSchedules().map(({ id }) => id);
+    await until('the schedules', async () => {
+      const known = await Promise.all(
+        declared.map((id) =>
+          temporal.schedule
+            .getHandle(id)
+            .describe()
+            .catch(() => undefined),
+        ),
+      );
+      return known.every((schedule) => schedule !== undefined) ? true : undefined;
+    });
     for (const { id, count } of submissions) {
       expect((await client.untilFinal(id, 90_000)).states).toEqual({ CERTIFIED: count });
       await expectOnce(id, count);

@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { ProoflineError } from '../../domain/errors.ts';
+import type { CheckOutcome } from '../../workflows/check-integrity.ts';
+import { keepHistory } from '../support/keep-history.ts';
+import { createWorkflowTest, type StandIns, type WorkflowTest } from '../support/workflow-run.ts';
+
+const AT = '2026-02-01T02:00:00.000000Z';
+let temporal: WorkflowTest;
+beforeAll(async () => {
+  temporal = await createWorkflowTest();
+});
+afterAll(() => temporal.close());
+
+/** Runs the checks to their end; returns what the workflow returned and what it recorded. */
+async function runChecks(path: string | undefined, activities: StandIns, input: object = {}) {
+  const recorded: CheckOutcome[] = [];
+  const recordIntegrity = async (outcome: CheckOutcome): Promise<void> => void recorded.push(outcome);
+  return temporal.run({ ...activities, recordIntegrity }, async () => {
+    const handle = await temporal.client.workflow.start('checkIntegrity', {
+      workflowId: `test-integrity:${randomUUID()}`,
+      taskQueue: temporal.workflowQueue,
+      args: [{ at: AT, ...input }],
+    });
+    const result = (await handle.result()) as { at: string; outcomes: readonly CheckOutcome[] };
+    if (path !== undefined) await keepHistory('checkIntegrity', path, await handle.fetchHistory());
+    const { searchAttributes } = await handle.describe();
+    expect(recorded).toEqual(result.outcomes.map((outcome) => ({ ...outcome, at: result.at })));
+    return { result, failureCode: (searchAttributes.FailureCode as readonly unknown[] | undefined)?.[0] };
+  });
+}
+
+describe('checkIntegrity', () => {
+  it('takes every check to its end, step by step, and records each', async () => {
+    const asked: unknown[] = [];
+    const { result, failureCode } = await runChecks('passed', {
+      checkLicenceCounters: async () => ({ checked: 3, faults: [] }),
+      checkLogTree: async (input: { readonly after?: string }) => {
+        asked.push(input);
+        return { checked: 10, faults: [], ...(input.after === undefined && { after: '10' }) };
+      },
+    });
+    expect(asked).toEqual([{ at: AT }, { at: AT, after: '10' }]);
+    expect(result).toEqual({
+      at: AT,
+      outcomes: [
+        { check: 'licence-counters', state: 'PASSED', checked: 3, faultCount: 0, faults: [] },
+        { check: 'log-tree', state: 'PASSED', checked: 20, faultCount: 0, faults: [] },
+      ],
+    });
+    expect(failureCode).toBeUndefined();
+  });
+
+  it('shows what failed, keeps the first faults of many, and still runs the others', async () => {
+    const { result, failureCode } = await runChecks('failed', {
+      checkLicenceCounters: async () => ({ checked: 50, faults: Array.from({ length: 50 }, (_, i) => `fault ${i}`) }),
+      checkLogTree: async () => {
+        throw new ProoflineError('LOG_CORRUPT', 'a leaf too few');
+      },
+    });
+    expect(result.outcomes).toEqual([
+      {
+        check: 'licence-counters',
+        state: 'FAILED',
+        checked: 50,
+        faultCount: 50,
+        faults: Array.from({ length: 20 }, (_, i) => `fault ${i}`),
+      },
+      { check: 'log-tree', state: 'UNFINISHED', checked: 0, faultCount: 0, faults: [], code: 'LOG_CORRUPT' },
+    ]);
+    expect(failureCode).toBe('INTEGRITY_FAULT');
+  });
+
+  it('gives a check up after its time, so that the others get their turn', async () => {
+    const { result } = await runChecks(
+      undefined,
+      {
+        // It never comes to an end.
+        checkLicenceCounters: async () => ({ checked: 1, faults: [], after: 'here' }),
+        checkLogTree: async () => ({ checked: 1, faults: [] }),
+      },
+      { limitMs: 300 },
+    );
+    expect(result.outcomes.map(({ check, state, code }) => [check, state, code])).toEqual([
+      ['licence-counters', 'UNFINISHED', 'TIMEOUT'],
+      ['log-tree', 'PASSED', undefined],
+    ]);
+  });
+});
