@@ -294,6 +294,12 @@ export const ERRORS = {
     what: 'The token failed verification.',
     todo: 'Nothing; another authority is asked. See `detail` for the point that failed.',
   },
+  REVOCATION_UNAVAILABLE: {
+    status: 503,
+    retryable: true,
+    what: 'The revocation list of a certificate could not be had, or is not in force.',
+    todo: 'Nothing; it is tried again. See `detail` for the address.',
+  },
   // Ledger
   LEDGER_UNAVAILABLE: {
     status: 503,

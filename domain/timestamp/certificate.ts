@@ -8,6 +8,7 @@ import {
   DerFault,
   DerReader,
   openWhole,
+  readAscii,
   readBitBytes,
   readBoolean,
   readNamedBits,
@@ -53,6 +54,8 @@ export interface Certificate extends SignedObject {
   readonly subjectKeyId: Uint8Array | undefined;
   /** DER of each GeneralName. */
   readonly altNames: readonly Uint8Array[];
+  /** Where the issuer publishes its complete list (RFC 5280 §4.2.1.13): http and https addresses, in their order. */
+  readonly crlUrls: readonly string[];
   /** Critical extensions that we do not process; such a certificate is refused. */
   readonly unknownCritical: readonly string[];
 }
@@ -146,7 +149,7 @@ export function readExtensions(der: Uint8Array, what: string): readonly Extensio
 
 type Known = Pick<
   Certificate,
-  'isCa' | 'pathLength' | 'keyUsage' | 'extKeyUsage' | 'subjectKeyId' | 'altNames' | 'unknownCritical'
+  'isCa' | 'pathLength' | 'keyUsage' | 'extKeyUsage' | 'subjectKeyId' | 'altNames' | 'crlUrls' | 'unknownCritical'
 >;
 
 function readKnownExtensions(extensions: readonly Extension[]): Known {
@@ -171,10 +174,30 @@ function readKnownExtensions(extensions: readonly Extension[]): Known {
         : openWhole(names.value, TAG.sequence, 'subjectAltName')
             .rest(64)
             .map((tlv) => tlv.raw),
+    crlUrls: readCrlUrls(find(OID.crlDistributionPoints)),
     unknownCritical: extensions
       .filter((extension) => extension.critical && !PROCESSED.has(extension.oid))
       .map((extension) => extension.oid),
   };
+}
+
+const MAX_CRL_URLS = 8;
+
+/** Points with reasons or an issuer of their own name lists that do not cover everything; other names cannot be fetched. */
+function readCrlUrls(extension: Extension | undefined): readonly string[] {
+  if (extension === undefined) return [];
+  const urls: string[] = [];
+  for (const tlv of openWhole(extension.value, TAG.sequence, 'cRLDistributionPoints').rest(16, TAG.sequence)) {
+    const point = new DerReader(tlv.content, 'DistributionPoint');
+    const name = point.optional(constructed(0));
+    if (name === undefined || !point.done || name.content[0] !== constructed(0)) continue;
+    for (const one of new DerReader(name.content, 'fullName').enter(constructed(0), 'fullName').rest(16)) {
+      if (one.tag !== context(6) || one.content.length > 512) continue;
+      const url = readAscii(one, 'distribution point');
+      if (/^https?:\/\//i.test(url) && urls.length < MAX_CRL_URLS) urls.push(url);
+    }
+  }
+  return urls;
 }
 
 function wholeOf(extension: Extension, tag: number): Tlv {

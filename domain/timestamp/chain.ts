@@ -94,7 +94,11 @@ function refuseAsIssuer(
 }
 
 /** Whether `issuer` signed the certificate or CRL; remembered by both fingerprints. */
-function isObjectSignedBy(object: SignedObject, issuer: Certificate, cache: VerificationCache): Promise<boolean> {
+export function isObjectSignedBy(
+  object: SignedObject,
+  issuer: Certificate,
+  cache: VerificationCache,
+): Promise<boolean> {
   const { scheme } = object;
   if (scheme === undefined) return Promise.resolve(false);
   const key = `${object.fingerprint}:${toHex(sha256(issuer.spki))}`;
