@@ -21,6 +21,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   workers: ['domain', 'log', 'store', 'activities', 'workflows', 'temporal-config'],
   api: ['domain', 'store', 'verifier'],
   'temporal-config': [],
+  // Scripts for whoever deploys the contract: they read the same ledger file as the adapter.
+  contracts: ['domain', 'activities'],
   // The supervisor applies migrations and search attributes, and starts the other rooms as processes.
   local: ['domain', 'log', 'prisma', 'temporal-config'],
   // It migrates a database of its own to measure the store alone.
