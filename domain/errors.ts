@@ -300,6 +300,37 @@ export const ERRORS = {
     what: 'The revocation list of a certificate could not be had, or is not in force.',
     todo: 'Nothing; it is tried again. See `detail` for the address.',
   },
+  // PDF certificates
+  PDF_SLOT_TOO_SMALL: {
+    status: 500,
+    retryable: false,
+    what: 'A signature or token does not fit into the room that the PDF keeps for it.',
+    todo: 'Raise PROOFLINE_PDF_TOKEN_RESERVE; the rendering goes on by itself with another signature.',
+  },
+  PDF_NOT_CERTIFIED: {
+    status: 409,
+    retryable: false,
+    what: 'The proof has no certificate to render.',
+    todo: 'Wait until it is certified.',
+  },
+  PDF_LEVEL_MISSING: {
+    status: 409,
+    retryable: true,
+    what: 'The level below the one asked for is not stored yet.',
+    todo: 'Nothing; it is tried again.',
+  },
+  CERTIFICATE_REVOKED: {
+    status: 502,
+    retryable: false,
+    what: 'A certificate of the signer or of an authority is revoked.',
+    todo: 'Rotate the key; see `detail`.',
+  },
+  CERTIFICATE_CHAIN_INCOMPLETE: {
+    status: 500,
+    retryable: false,
+    what: 'The issuer of a certificate is not known here.',
+    todo: 'Configure the whole chain.',
+  },
   // Ledger
   LEDGER_UNAVAILABLE: {
     status: 503,
