@@ -12,6 +12,7 @@ import { resolveAtSigner } from '../activities/ledger/key-resolver.ts';
 import { parseLedgerConfig } from '../activities/ledger/ledger-config.ts';
 import { createNewestAnchor } from '../activities/ledger/newest-anchor.ts';
 import { createLicensing } from '../activities/licences/import-grant.ts';
+import { createRevocationSource } from '../activities/revocation/revocation-source.ts';
 import { createSealing } from '../activities/sealing/seal-batch.ts';
 import { createSignerClient, type Signer } from '../activities/sealing/signer-client.ts';
 import { createTimestamping } from '../activities/timestamping/stamp-log.ts';
@@ -23,8 +24,12 @@ import { readPublishedJwk } from '../store/published-keys.ts';
 import { isSerialUnused } from '../store/timestamps.ts';
 import { POLICIES, type Pool } from '../workflows/policies.ts';
 import type { WorkerConfig } from './config.ts';
+import { startLoop } from './loop.ts';
 import { readTsas } from './read-tsas.ts';
-import { watchTsas } from './watch-tsas.ts';
+import { compareTsas, watchTsas } from './watch-tsas.ts';
+
+/** How often the clocks of all authorities are compared. */
+const COMPARE_EVERY_MS = 5 * 60_000;
 
 // biome-ignore lint/suspicious/noExplicitAny: what Worker.create takes
 type Activities = Record<string, (...args: any[]) => Promise<unknown>>;
@@ -93,15 +98,31 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
       }),
     );
   }
+  const tsas = has('timestamp') || has('render') ? await readTsas(config.tsasFile) : [];
+  const revocation =
+    tsas.length === 0
+      ? undefined
+      : createRevocationSource({
+          issuers: [await readFile(config.signingRootsFile, 'utf8'), ...tsas.flatMap((tsa) => tsa.roots)],
+          clock,
+        });
+  if (revocation !== undefined) closers.push(() => revocation.close());
   if (has('timestamp')) {
     const pool = createTsaPool({
-      tsas: await readTsas(config.tsasFile),
+      tsas,
       clock,
       random: randomBytes,
       isSerialUnused: (tsa, serial) => isSerialUnused(db, tsa, serial),
       onAttempt: watchTsas(logger),
+      ...(revocation && { revocation }),
     });
     closers.push(() => pool.close());
+    const comparing = startLoop({
+      everyMs: COMPARE_EVERY_MS,
+      turn: () => compareTsas(pool, logger, stopping),
+      onError: (err) => logger.warn({ err }, 'the clocks of timestamp authorities could not be compared'),
+    });
+    closers.push(() => comparing.stop());
     Object.assign(
       all,
       createTimestamping({ db, pool, clock, windowMs: config.timestampWindowMs, stopping, advanceEvidence: advance }),

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram } from 'prom-client';
-import type { TsaAttempt } from '../activities/timestamping/tsa-pool.ts';
+import type { TsaAttempt, TsaPool } from '../activities/timestamping/tsa-pool.ts';
 
 /** A token so far from our clock is still good (60 s are allowed), but one of the two clocks needs somebody. */
 const DRIFT_MS = 5_000;
@@ -22,6 +22,26 @@ const drifts = new Gauge({
   labelNames: ['tsa'],
 });
 
+const spread = new Gauge({
+  name: 'proofline_tsa_spread_seconds',
+  help: 'Largest difference between the clocks of two timestamp authorities when they were last compared.',
+});
+
+/** Publishes how far the clocks of all authorities are apart, and warns when that is more than a clock may be. */
+export async function compareTsas(
+  pool: Pick<TsaPool, 'compareClocks'>,
+  logger: Logger,
+  signal?: AbortSignal,
+): Promise<void> {
+  const readings = await pool.compareClocks(signal);
+  const drifts = readings.flatMap(({ driftMs }) => (driftMs === undefined ? [] : [driftMs]));
+  if (drifts.length < 2) return;
+  const spreadMs = Math.max(...drifts) - Math.min(...drifts);
+  spread.set(spreadMs / 1000);
+  if (spreadMs > DRIFT_MS)
+    logger.warn({ event: 'tsa-clocks-differ', spreadMs, readings }, 'the clocks of timestamp authorities differ');
+}
+
 /** Counts what the pool of authorities tells, and warns of bad tokens, refusals, and once of each drift that begins. */
 export function watchTsas(logger: Logger): (attempt: TsaAttempt) => void {
   const drifting = new Set<string>();
@@ -35,7 +55,7 @@ export function watchTsas(logger: Logger): (attempt: TsaAttempt) => void {
     if (Math.abs(driftMs) <= DRIFT_MS) drifting.delete(tsa);
     else if (!drifting.has(tsa)) {
       drifting.add(tsa);
-      logger.warn({ tsa, driftMs }, "our clock and a timestamp authority's drift apart");
+      logger.warn({ event: 'tsa-clock-drift', tsa, driftMs }, "our clock and a timestamp authority's drift apart");
     }
   };
 }

@@ -166,15 +166,16 @@ describe('the timestamp loop', () => {
     expect(await covered()).toBe(60n);
   });
 
-  it('waits through an outage, shows it, and covers all that waited with one token', async () => {
-    tsa.setFault({ kind: 'http-500' });
+  it.each([
+    ['http-500', 'TSA_UNAVAILABLE', 'local: HTTP 500 text/plain'],
+    ['hang', 'TSA_UNAVAILABLE', expect.stringMatching(/^local: no reply within \d+ ms$/)],
+    ['truncated-token', 'TSA_BAD_TOKEN', expect.stringContaining('12 MALFORMED')],
+  ] as const)('waits through %s, shows it, and covers all that waited with one token', async (kind, code, detail) => {
+    tsa.setFault({ kind });
     await publish(2n);
     const { states } = start();
     await until(() => states.some(({ failure }) => (failure?.attempts ?? 0) >= 2));
-    expect(states.find(({ state }) => state === 'waiting')?.failure).toMatchObject({
-      code: 'TSA_UNAVAILABLE',
-      detail: 'local: HTTP 500 text/plain',
-    });
+    expect(states.find(({ state }) => state === 'waiting')?.failure).toMatchObject({ code, detail });
     await publish(5n);
     await publish(9n);
     tsa.setFault(undefined);

@@ -84,8 +84,10 @@ describe('a pool of timestamp authorities', () => {
 
   const expected: Partial<Record<TsaFaultKind, string>> = {
     'status-2': 'TSA_REJECTED',
-    'http-500': 'TSA_UNAVAILABLE',
+    'http-400': 'TSA_UNAVAILABLE',
     'http-429': 'TSA_UNAVAILABLE',
+    'http-500': 'TSA_UNAVAILABLE',
+    'http-503': 'TSA_UNAVAILABLE',
     hang: 'TSA_UNAVAILABLE',
     'reply-lost': 'TSA_UNAVAILABLE',
     oversized: 'TSA_UNAVAILABLE',
@@ -157,6 +159,25 @@ describe('a pool of timestamp authorities', () => {
     setup.clockMs += 2_000;
     expect((await setup.pool.stamp(imprint)).tsa).toBe('first');
     expect(setup.pool.states()[0]?.breaker).toBe('closed');
+  });
+
+  it('does not ask those that are left out', async () => {
+    const { pool, tsas } = await setUp();
+    expect((await pool.stamp(imprint, undefined, { except: ['first'] })).tsa).toBe('second');
+    await expect(pool.stamp(imprint, undefined, { except: ['first', 'second'] })).rejects.toMatchObject({
+      code: 'TSA_UNAVAILABLE',
+    });
+    expect(tsas[0].queries()).toBe(0);
+  });
+
+  it('compares the clocks of all, those that nobody needs included', async () => {
+    const { pool, tsas } = await setUp();
+    tsas[1].setFault({ kind: 'clock-skew', skewMs: 30_000 });
+    const [first, second] = await pool.compareClocks();
+    expect(Math.abs(first?.driftMs ?? Number.NaN)).toBeLessThan(5_000);
+    expect(Math.abs((second?.driftMs ?? Number.NaN) - 30_000)).toBeLessThan(5_000);
+    tsas[1].setFault({ kind: 'http-503' });
+    expect((await pool.compareClocks())[1]).toEqual({ tsa: 'second', driftMs: undefined });
   });
 
   it('keeps to the budget of an authority and uses the next beyond it', async () => {

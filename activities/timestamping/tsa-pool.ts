@@ -6,9 +6,11 @@ import { Agent } from 'undici';
 import type { Clock } from '../../domain/clock.ts';
 import { type ErrorCode, ProoflineError } from '../../domain/errors.ts';
 import { createVerificationCache } from '../../domain/timestamp/cache.ts';
+import { readCertificate } from '../../domain/timestamp/certificate.ts';
 import { readPem } from '../../domain/timestamp/pem.ts';
 import { buildTimestampRequest } from '../../domain/timestamp/request.ts';
 import { type ResponseVerdict, verifyTimestampResponse } from '../../domain/timestamp/verify-token.ts';
+import type { RevocationSource } from '../revocation/revocation-source.ts';
 import { type BreakerLimits, type BreakerState, type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.ts';
 import { requestToken } from './request-token.ts';
 import { type BucketLimit, createTokenBucket } from './token-bucket.ts';
@@ -39,6 +41,8 @@ export interface Stamped {
   /** Unsigned hex. */
   readonly serial: string;
   readonly policy: string;
+  /** End of the authority's certificate, RFC 3339: by then a later token must protect this one. */
+  readonly endsAt: string;
   readonly revocation: 'good' | 'unverified';
   /** DER of the lists by which the chain was good; none beyond 16 KiB, since each stored token holds them. */
   readonly crls: readonly Uint8Array[];
@@ -51,6 +55,11 @@ export interface TsaPoolOptions {
   readonly random: (length: number) => Uint8Array;
   /** Whether no stored token of this authority bears the serial. */
   readonly isSerialUnused: (tsa: string, serial: string) => Promise<boolean>;
+  /**
+   * Where lists are fetched that the certificates name; the chain must then be good by them. Without it only `crls` of the
+   * configuration count.
+   */
+  readonly revocation?: Pick<RevocationSource, 'fetchRevocation'>;
   /** Per authority; default and upper bound 10,000. */
   readonly timeoutMs?: number;
   /** Per authority; default and upper bound 65,536. */
@@ -74,9 +83,25 @@ export interface TsaPool {
    * One verified token over a SHA-256, SHA-384 or SHA-512 value. Takes at most 10 s per authority. Throws TSA_BAD_TOKEN
    * when every authority that answered gave a bad token, TSA_REJECTED when one refused, else TSA_UNAVAILABLE.
    */
-  stamp(imprint: Uint8Array, signal?: AbortSignal): Promise<Stamped>;
+  stamp(imprint: Uint8Array, signal?: AbortSignal, choice?: StampChoice): Promise<Stamped>;
+  /**
+   * Asks every authority, for a token that nobody keeps, and says how far each clock is from ours; undefined where none
+   * was to be had. Each attempt is told to `onAttempt`.
+   */
+  compareClocks(signal?: AbortSignal): Promise<readonly ClockReading[]>;
   states(): readonly { readonly tsa: string; readonly breaker: BreakerState }[];
   close(): Promise<void>;
+}
+
+export interface StampChoice {
+  /** Names of authorities that are not asked, since they are what the token is to protect from. */
+  readonly except?: readonly string[];
+}
+
+export interface ClockReading {
+  readonly tsa: string;
+  /** Its time minus ours at the middle of the exchange, milliseconds. */
+  readonly driftMs: number | undefined;
 }
 
 const MAX_KEPT_CRLS = 16_384;
@@ -104,17 +129,28 @@ export function createTsaPool(options: TsaPoolOptions): TsaPool {
   async function attempt(tsa: TsaConfig, imprint: Uint8Array, signal?: AbortSignal): Promise<Stamped> {
     const nonce = options.random(8);
     const reply = await requestToken(tsa.url, buildTimestampRequest({ imprint, nonce }), bounds, signal);
-    const verdict = await verifyTimestampResponse(reply, {
+    const crls = tsa.crls ?? [];
+    const trust = {
       imprint,
       nonce,
       policies: tsa.policies,
       roots: tsa.roots,
-      crls: tsa.crls ?? [],
+      crls,
       nowMs: nowMs(),
-      isSerialUnused: (serial) => options.isSerialUnused(tsa.name, serial),
-    });
+      requireRevocation: options.revocation === undefined && crls.length > 0,
+      isSerialUnused: (serial: string) => options.isSerialUnused(tsa.name, serial),
+    };
+    let verdict = await verifyTimestampResponse(reply, trust);
+    let fetched: readonly Uint8Array[] = [];
+    // Only now: the addresses of lists are those of a chain that is verified.
+    if (verdict.ok && options.revocation !== undefined) {
+      fetched = await fetchLists(options.revocation, verdict.chain ?? []);
+      const requireRevocation = fetched.length + crls.length > 0;
+      const withLists = { ...trust, crls: [...crls, ...fetched], requireRevocation, isSerialUnused: async () => true };
+      verdict = await verifyTimestampResponse(reply, withLists);
+    }
     if (!verdict.ok || verdict.token === undefined) throw asRefusal(verdict);
-    const { genTimeMicros, serial, policy, token, revocation } = verdict;
+    const { genTimeMicros, serial, policy, token, revocation, certificateNotAfter } = verdict;
     if (revocation === 'revoked') throw new ProoflineError('TSA_BAD_TOKEN', 'revoked');
     return {
       tsa: tsa.name,
@@ -123,58 +159,86 @@ export function createTsaPool(options: TsaPoolOptions): TsaPool {
       genTime: genTimeMicros,
       serial,
       policy,
+      endsAt: certificateNotAfter,
       revocation,
-      crls: revocation === 'good' ? keepable(tsa.crls ?? []) : [],
+      crls: revocation === 'good' ? keepable([...crls, ...fetched]) : [],
     };
   }
 
+  type Member = (typeof members)[number];
+
+  /** One authority, if its breaker and its budget let us. An error that is not its own is thrown. */
+  async function ask(
+    { tsa, bucket, breaker }: Member,
+    imprint: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<{ readonly stamped?: Stamped; readonly refusal?: ProoflineError; readonly driftMs?: number }> {
+    signal?.throwIfAborted();
+    const began = nowMs();
+    const tell = (outcome: TsaAttempt['outcome'], detail = '', genTime?: string): number | undefined => {
+      const durationMs = nowMs() - began;
+      const driftMs = genTime === undefined ? undefined : Date.parse(genTime) - (began + durationMs / 2);
+      options.onAttempt?.({ tsa: tsa.name, outcome, detail, durationMs, ...(driftMs !== undefined && { driftMs }) });
+      return driftMs;
+    };
+    const skip = (outcome: TsaAttempt['outcome']): object => {
+      tell(outcome);
+      return {};
+    };
+    // The bucket first: a try that half-open admits must really go out.
+    if (breaker.state() === 'open') return skip('skipped-breaker');
+    if (!bucket.take()) return skip('skipped-bucket');
+    if (!breaker.admit()) return skip('skipped-breaker');
+    try {
+      const stamped = await attempt(tsa, imprint, signal);
+      breaker.succeeded();
+      const driftMs = tell('stamped', '', stamped.genTime);
+      return { stamped, ...(driftMs !== undefined && { driftMs }) };
+    } catch (error) {
+      settle(breaker, error, signal);
+      if (!isTsaError(error)) throw error;
+      tell(error.code, error.detail);
+      return { refusal: new ProoflineError(error.code, `${tsa.name}: ${error.detail}`, { cause: error }) };
+    }
+  }
+
   return {
-    async stamp(imprint, signal) {
+    async stamp(imprint, signal, { except = [] } = {}) {
       const refusals: ProoflineError[] = [];
-      for (const { tsa, bucket, breaker } of members) {
-        signal?.throwIfAborted();
-        const began = nowMs();
-        const tell = (outcome: TsaAttempt['outcome'], detail = '', genTime?: string) => {
-          const durationMs = nowMs() - began;
-          const driftMs = genTime === undefined ? undefined : Date.parse(genTime) - (began + durationMs / 2);
-          options.onAttempt?.({
-            tsa: tsa.name,
-            outcome,
-            detail,
-            durationMs,
-            ...(driftMs !== undefined && { driftMs }),
-          });
-        };
-        // The bucket first: a try that half-open admits must really go out.
-        if (breaker.state() === 'open') {
-          tell('skipped-breaker');
-          continue;
-        }
-        if (!bucket.take()) {
-          tell('skipped-bucket');
-          continue;
-        }
-        if (!breaker.admit()) {
-          tell('skipped-breaker');
-          continue;
-        }
-        try {
-          const stamped = await attempt(tsa, imprint, signal);
-          breaker.succeeded();
-          tell('stamped', '', stamped.genTime);
-          return stamped;
-        } catch (error) {
-          settle(breaker, error, signal);
-          if (!isTsaError(error)) throw error;
-          tell(error.code, error.detail);
-          refusals.push(new ProoflineError(error.code, `${tsa.name}: ${error.detail}`, { cause: error }));
-        }
+      for (const member of members) {
+        if (except.includes(member.tsa.name)) continue;
+        const { stamped, refusal } = await ask(member, imprint, signal);
+        if (stamped !== undefined) return stamped;
+        if (refusal !== undefined) refusals.push(refusal);
       }
       throw summary(refusals);
+    },
+    async compareClocks(signal) {
+      const readings: ClockReading[] = [];
+      for (const member of members) {
+        const { driftMs } = await ask(member, options.random(32), signal);
+        readings.push({ tsa: member.tsa.name, driftMs });
+      }
+      return readings;
     },
     states: () => members.map(({ tsa, breaker }) => ({ tsa: tsa.name, breaker: breaker.state() })),
     close: () => dispatcher.destroy(),
   };
+}
+
+/** The lists that a verified chain names, those of its root apart. Throws TSA_UNAVAILABLE when one cannot be had. */
+async function fetchLists(
+  source: Pick<RevocationSource, 'fetchRevocation'>,
+  chain: readonly Uint8Array[],
+): Promise<readonly Uint8Array[]> {
+  const below = chain.slice(0, -1).filter((der) => readCertificate(der, pemCache).crlUrls.length > 0);
+  try {
+    const found = await Promise.all(below.map((der) => source.fetchRevocation(der, { issuers: chain })));
+    return found.map(({ crl }) => crl);
+  } catch (error) {
+    if (!(error instanceof ProoflineError)) throw error;
+    throw new ProoflineError('TSA_UNAVAILABLE', `revocation: ${error.detail}`, { cause: error });
+  }
 }
 
 type TsaError = ProoflineError & { readonly code: Extract<ErrorCode, `TSA_${string}`> };
@@ -199,8 +263,8 @@ function asRefusal(verdict: ResponseVerdict): ProoflineError {
 }
 
 /** DER of revocation lists that are small enough to lie beside each token. */
-function keepable(pem: readonly string[]): readonly Uint8Array[] {
-  const lists = pem.flatMap((text) => readPem(text, pemCache));
+function keepable(sources: readonly (string | Uint8Array)[]): readonly Uint8Array[] {
+  const lists = sources.flatMap((text) => readPem(text, pemCache));
   return lists.reduce((sum, list) => sum + list.length, 0) > MAX_KEPT_CRLS ? [] : lists;
 }
 

@@ -215,6 +215,8 @@ export interface Judgement {
   /** `unverified`: no revocation data in force was at hand; `revoked` always comes with a failure. */
   readonly revocation: 'good' | 'unverified' | 'revoked';
   readonly failures: readonly TimestampFailure[];
+  /** DER from the signer's certificate to the root, where there is a path. */
+  readonly chain?: readonly Uint8Array[];
 }
 
 export interface RevocationRules {
@@ -237,11 +239,12 @@ export async function checkChain(
   const found = await buildPath(leaf, pool, roots, at, cache);
   if ('code' in found) return { revocation: 'unverified', failures: [fail(10, found.code, found.detail)] };
   const revocation = await checkRevocation(found.path, crls, at, rules.freshAtMicros ?? at, cache);
+  const chain = found.path.map(({ raw }) => raw);
   if (revocation.verdict === 'revoked')
-    return { revocation: 'revoked', failures: [fail(10, 'CERTIFICATE_REVOKED', revocation.detail)] };
+    return { revocation: 'revoked', failures: [fail(10, 'CERTIFICATE_REVOKED', revocation.detail)], chain };
   if (revocation.verdict === 'unverified' && rules.requireRevocation)
-    return { revocation: 'unverified', failures: [fail(10, revocation.code, revocation.detail)] };
-  return { revocation: revocation.verdict, failures: [] };
+    return { revocation: 'unverified', failures: [fail(10, revocation.code, revocation.detail)], chain };
+  return { revocation: revocation.verdict, failures: [], chain };
 }
 
 /** Point 11: genTime within our clock ± (accuracy + allowed drift). A claimed accuracy beyond a minute buys nothing. */

@@ -179,7 +179,8 @@ async function judge(
     certificateNotAfter: toMicros(leaf.notAfter.epochMicros),
   };
   failures.sort((a, b) => a.point - b.point);
-  return { ok: failures.length === 0, ...facts, revocation: chain.revocation, failures };
+  const path = chain.chain === undefined ? {} : { chain: chain.chain };
+  return { ok: failures.length === 0, ...facts, revocation: chain.revocation, failures, ...path };
 }
 
 const refused = (failures: readonly TimestampFailure[]): TimestampVerdict => ({

@@ -5,6 +5,9 @@
 import 'reflect-metadata';
 import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
+import { derSmall } from '../../domain/timestamp/der.ts';
+import { OID } from '../../domain/timestamp/oids.ts';
+import { writePem } from '../../domain/timestamp/pem.ts';
 
 x509.cryptoProvider.set(globalThis.crypto);
 
@@ -70,6 +73,8 @@ export async function issueCertificate(
     readonly entity: EndEntity;
     readonly nowMs: number;
     readonly days: number;
+    /** Where the issuer's revocation list is published. */
+    readonly crlUrl?: string | undefined;
   },
 ): Promise<string> {
   const root = new x509.X509Certificate(issuer.cert);
@@ -89,24 +94,50 @@ export async function issueCertificate(
       ...usagesOf(spec.entity),
       await x509.SubjectKeyIdentifierExtension.create(subject),
       await x509.AuthorityKeyIdentifierExtension.create(root),
+      ...(spec.crlUrl === undefined ? [] : [new x509.CRLDistributionPointsExtension([spec.crlUrl])]),
     ],
   });
   return certificate.toString('pem');
 }
 
-/** An empty revocation list of a root, valid ten years. Returns PEM with the label that OpenSSL reads. */
-export async function createEmptyCrl(issuer: Pair, nowMs: number): Promise<string> {
+export interface CrlSpec {
+  readonly nowMs: number;
+  readonly validMs: number;
+  /** Grows from list to list. */
+  readonly number: number;
+  readonly entries: readonly { readonly serial: string; readonly at: string; readonly reason: CrlReason }[];
+}
+
+type CrlReason = Extract<keyof typeof x509.X509CrlReason, 'keyCompromise' | 'superseded' | 'cessationOfOperation'>;
+
+/** A complete revocation list of a root (RFC 5280 §5), DER. */
+export async function createCrl(issuer: Pair, spec: CrlSpec): Promise<Uint8Array> {
   const { privateKey } = await importPair(issuer.key);
+  const root = new x509.X509Certificate(issuer.cert);
   const crl = await x509.X509CrlGenerator.create({
-    issuer: new x509.X509Certificate(issuer.cert).subject,
-    thisUpdate: new Date(nowMs - BACKDATE_MS),
-    nextUpdate: new Date(nowMs + CRL_DAYS * DAY_MS),
+    issuer: root.subject,
+    thisUpdate: new Date(spec.nowMs),
+    nextUpdate: new Date(spec.nowMs + spec.validMs),
     signingKey: privateKey,
     signingAlgorithm: ECDSA,
-    entries: [],
+    entries: spec.entries.map(({ serial, at, reason }) => ({
+      serialNumber: serial,
+      revocationDate: new Date(at),
+      reason: x509.X509CrlReason[reason],
+    })),
+    extensions: [
+      await x509.AuthorityKeyIdentifierExtension.create(root),
+      new x509.Extension(OID.crlNumber, false, derSmall(spec.number).slice().buffer),
+    ],
   });
-  // The library writes "BEGIN CRL", which openssl, nginx and haproxy refuse.
-  return crl.toString('pem').replaceAll(/(BEGIN|END) (?:X509 )?CRL/g, '$1 X509 CRL');
+  return new Uint8Array(crl.rawData);
+}
+
+/** An empty revocation list of a root, valid ten years. Returns PEM. */
+export async function createEmptyCrl(issuer: Pair, nowMs: number): Promise<string> {
+  const from = nowMs - BACKDATE_MS;
+  const validMs = CRL_DAYS * DAY_MS;
+  return writePem('X509 CRL', await createCrl(issuer, { nowMs: from, validMs, number: 1, entries: [] }));
 }
 
 /** DER SubjectPublicKeyInfo of a private key given as PEM. */

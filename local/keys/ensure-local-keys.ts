@@ -3,7 +3,7 @@
  * the roots of the signing and timestamp certificates, the licence issuer, the passphrase of the signer's keystore.
  * The private keys of seals, log and ledger are not here: the signer makes and keeps them.
  */
-import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../domain/clock.ts';
@@ -39,6 +39,10 @@ export interface LocalKeys {
   readonly signingRoot: PairFiles & { readonly crlFile: string };
   /** Root of the timestamp certificate. */
   readonly tsaRoot: PairFiles & { readonly crlFile: string };
+  /** Root and leaf (RSA-2048) of a second authority that shares nothing with the first, the signer included. */
+  readonly tsaSecond: { readonly root: PairFiles & { readonly crlFile: string }; readonly leaf: PairFiles };
+  /** Holds the base address of published revocation lists, where there is one. */
+  readonly crlBaseFile: string;
   /** Licence issuer (Ed25519): the private JWK, and the public JWKS: `PROOFLINE_LICENSE_ISSUERS_FILE`. */
   readonly licenseIssuer: { readonly keyFile: string; readonly jwksFile: string };
   /** Folder of the signer: keystore, memory, policy. */
@@ -47,6 +51,7 @@ export interface LocalKeys {
 }
 
 const TLS_DAYS = 365;
+const SECOND_TSA_DAYS = 3_650;
 const RENEW_BEFORE_MS = 30 * 86_400_000;
 
 /** The common name of a client, as the signer's allow-list knows it. */
@@ -65,6 +70,11 @@ export function localKeyPaths(dir: string): LocalKeys {
     clients: { worker: pair('tls', 'worker'), tsa: pair('tls', 'tsa') },
     signingRoot: { ...pair('ca', 'signing'), crlFile: join(dir, 'ca', 'signing', 'crl.pem') },
     tsaRoot: { ...pair('ca', 'tsa'), crlFile: join(dir, 'ca', 'tsa', 'crl.pem') },
+    tsaSecond: {
+      root: { ...pair('ca', 'tsa-second'), crlFile: join(dir, 'ca', 'tsa-second', 'crl.pem') },
+      leaf: pair('tsa-second'),
+    },
+    crlBaseFile: join(dir, 'crl-base'),
     licenseIssuer: {
       keyFile: join(dir, 'license-issuer', 'key.json'),
       jwksFile: join(dir, 'license-issuer', 'jwks.json'),
@@ -84,6 +94,8 @@ export async function ensureLocalKeys(dir: string, clock: Clock): Promise<LocalK
   await ensureRoot(join(dir, 'ca', 'transport'), 'Proofline dev transport root', nowMs);
   await ensureRoot(join(dir, 'ca', 'signing'), 'Proofline dev signing root', nowMs);
   await ensureRoot(join(dir, 'ca', 'tsa'), 'Proofline dev timestamp root', nowMs);
+  await ensureRoot(join(dir, 'ca', 'tsa-second'), 'Proofline dev second timestamp root', nowMs);
+  await ensureSecondAuthority(paths, nowMs);
   const transport = await readPair({
     certFile: paths.transportCaFile,
     keyFile: join(dir, 'ca', 'transport', 'key.pem'),
@@ -99,6 +111,19 @@ export async function ensureLocalKeys(dir: string, clock: Clock): Promise<LocalK
   return paths;
 }
 
+/** The roots whose revocation lists are published, each under the name of its folder. */
+export const LISTED_ROOTS = ['signing', 'tsa', 'tsa-second'] as const;
+export type ListedRoot = (typeof LISTED_ROOTS)[number];
+
+/** Where a root publishes its list; undefined where nothing is published, so that certificates name no address. */
+export async function crlUrlOf(keys: LocalKeys, root: ListedRoot): Promise<string | undefined> {
+  const base = await readFile(keys.crlBaseFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    return '';
+  });
+  return base.trim() === '' ? undefined : `${base.trim()}${root}.crl`;
+}
+
 /** Reads a certificate and its key. */
 export async function readPair(files: PairFiles): Promise<Pair> {
   const [cert, key] = await Promise.all([readFile(files.certFile, 'utf8'), readFile(files.keyFile, 'utf8')]);
@@ -109,6 +134,25 @@ async function ensureRoot(folder: string, commonName: string, nowMs: number): Pr
   await makeFolderOnce(folder, async () => {
     const root = await createRoot(commonName, nowMs);
     return { 'cert.pem': root.cert, 'key.pem': root.key, 'crl.pem': await createEmptyCrl(root, nowMs) };
+  });
+}
+
+async function ensureSecondAuthority(paths: LocalKeys, nowMs: number): Promise<void> {
+  await makeFolderOnce(join(paths.dir, 'tsa-second'), async () => {
+    const { privateKey } = generateKeyPairSync('rsa', {
+      modulusLength: 2_048,
+      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+      publicKeyEncoding: { type: 'spki', format: 'pem' },
+    });
+    const certificate = await issueCertificate(await readPair(paths.tsaSecond.root), {
+      commonName: 'Proofline dev second tsa',
+      spki: new Uint8Array(createPublicKey(privateKey).export({ type: 'spki', format: 'der' })),
+      entity: { kind: 'time-stamping' },
+      nowMs,
+      days: SECOND_TSA_DAYS,
+      crlUrl: await crlUrlOf(paths, 'tsa-second'),
+    });
+    return { 'cert.pem': certificate, 'key.pem': privateKey };
   });
 }
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../domain/clock.ts';
 import { type EndEntity, issueCertificate } from '../keys/certificates.ts';
-import { type LocalKeys, type PairFiles, readPair } from '../keys/ensure-local-keys.ts';
+import { crlUrlOf, type ListedRoot, type LocalKeys, type PairFiles, readPair } from '../keys/ensure-local-keys.ts';
 import type { KeyAlg, KeyVersion, Purpose } from './key-version.ts';
 import { generatePrivateKey, listKids, publicPartOf, storeVersion } from './keystore.ts';
 
@@ -76,9 +76,10 @@ async function chainOf(
   const under = issuerOf(keys, spec.purpose);
   if (under === undefined) return [];
   const issuer = await readPair(under.root);
+  const crlUrl = await crlUrlOf(keys, under.list);
   const commonName = `Proofline dev ${spec.kid} v${spec.version}`;
   return [
-    await issueCertificate(issuer, { commonName, spki, entity: under.entity, nowMs, days: CERTIFICATE_DAYS }),
+    await issueCertificate(issuer, { commonName, spki, entity: under.entity, nowMs, days: CERTIFICATE_DAYS, crlUrl }),
     issuer.cert,
   ];
 }
@@ -87,13 +88,13 @@ async function chainOf(
 function issuerOf(
   keys: LocalKeys,
   purpose: Purpose,
-): { readonly root: PairFiles; readonly entity: EndEntity } | undefined {
+): { readonly root: PairFiles; readonly list: ListedRoot; readonly entity: EndEntity } | undefined {
   switch (purpose) {
     case 'seal':
     case 'certificate':
-      return { root: keys.signingRoot, entity: { kind: 'signing' } };
+      return { root: keys.signingRoot, list: 'signing', entity: { kind: 'signing' } };
     case 'tsa':
-      return { root: keys.tsaRoot, entity: { kind: 'time-stamping' } };
+      return { root: keys.tsaRoot, list: 'tsa', entity: { kind: 'time-stamping' } };
     case 'log-checkpoint':
     case 'tx-hedera':
       return undefined;

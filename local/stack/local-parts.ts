@@ -32,6 +32,8 @@ export interface ServerContext extends PartContext {
 export const apiUrl = (ports: StackPorts): string => `http://127.0.0.1:${ports.api}`;
 export const signerUrl = (ports: StackPorts): string => `https://127.0.0.1:${ports.signer}`;
 export const tsaUrl = (ports: StackPorts): string => `http://127.0.0.1:${ports.tsa}/`;
+export const tsaSecondUrl = (ports: StackPorts): string => `http://127.0.0.1:${ports.tsaSecond}/`;
+export const crlUrl = (ports: StackPorts): string => `http://127.0.0.1:${ports.crl}/`;
 export const mirrorUrl = (ports: StackPorts): string => `http://127.0.0.1:${ports.hederaMirror}`;
 
 /** The outside parties: signer, timestamp authority, ledger. */
@@ -52,6 +54,26 @@ export function tsaPart(context: PartContext): PartSpec {
     PROOFLINE_SIGNER_KEY_FILE: client.keyFile,
     PROOFLINE_TSA_ROOT_CERT_FILE: context.keys.tsaRoot.certFile,
     PROOFLINE_TSA_ROOT_KEY_FILE: context.keys.tsaRoot.keyFile,
+  });
+}
+
+/** Independent of the first: own root, own key in its own process, RSA. */
+export function tsaSecondPart(context: PartContext): PartSpec {
+  const { root, leaf } = context.keys.tsaSecond;
+  return part(context, 'tsa-second', 'local/tsa/main.ts', () => answersOk(`${tsaSecondUrl(context.ports)}health`), {
+    PROOFLINE_TSA_PORT: `${context.ports.tsaSecond}`,
+    PROOFLINE_TSA_CERT_FILE: leaf.certFile,
+    PROOFLINE_TSA_KEY_FILE: leaf.keyFile,
+    PROOFLINE_TSA_ROOT_CERT_FILE: root.certFile,
+    PROOFLINE_TSA_ROOT_KEY_FILE: root.keyFile,
+  });
+}
+
+/** Publishes the revocation lists of the dev roots. */
+export function crlPart(context: PartContext): PartSpec {
+  return part(context, 'crl', 'local/revocation/main.ts', () => answersOk(`${crlUrl(context.ports)}health`), {
+    PROOFLINE_KEYS_DIR: context.keys.dir,
+    PROOFLINE_CRL_PORT: `${context.ports.crl}`,
   });
 }
 

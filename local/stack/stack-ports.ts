@@ -11,6 +11,8 @@ export const DEFAULT_PORTS = {
   temporalUi: 8233,
   signer: 8543,
   tsa: 8318,
+  tsaSecond: 8319,
+  crl: 8320,
   hederaMirror: 5551,
 } as const;
 

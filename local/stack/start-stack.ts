@@ -14,6 +14,7 @@ import { type Postgres, startPostgres } from '../postgres/start-postgres.ts';
 import { importLocalLicence, seedTenantAndKeys } from '../seed-local.ts';
 import { resolveTemporalCli } from '../temporal/resolve-cli.ts';
 import { startTemporal, type Temporal } from '../temporal/start-temporal.ts';
+import { keepCrlPort, nameCrlBase } from './crl-port.ts';
 import { lockData } from './data-lock.ts';
 import { type Guard, startGuard } from './guard.ts';
 import { fetchTrust, type LocalInfo, localInfo } from './local-info.ts';
@@ -21,12 +22,14 @@ import { startLedger } from './local-ledger.ts';
 import {
   apiPart,
   apiUrl,
+  crlPart,
   DATABASE,
   type PartContext,
   relayPart,
   type ServerContext,
   signerPart,
   tsaPart,
+  tsaSecondPart,
   workerParts,
 } from './local-parts.ts';
 import { type PartSpec, type RunningPart, type RunOptions, runPart } from './part.ts';
@@ -83,7 +86,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await unlock();
   };
   try {
-    const ports = await choosePorts(options.ports ?? 0);
+    const ports = await keepCrlPort(dataDir, await choosePorts(options.ports ?? 0));
     await requireFreePorts(ports);
     options.signal?.throwIfAborted();
     const aborted = new Promise<never>((_resolve, reject) => {
@@ -106,6 +109,7 @@ interface Boot {
 }
 
 async function boot({ options, dataDir, ports, guard, parts, stop }: Boot): Promise<Stack> {
+  await nameCrlBase(dataDir, ports);
   const keys = await ensureLocalKeys(join(dataDir, 'keys'), systemClock());
   const secrets = await readOrMakeSecrets(dataDir);
   // The database's files belong to another user when this is root, who must be able to pass through.
@@ -215,7 +219,10 @@ interface PartiesContext {
 /** The authority's key and the ledger's payer are at the signer, so it comes first. Returns the ledger's file. */
 async function startParties({ context, start, consensusDelayMs }: PartiesContext): Promise<string> {
   await start(signerPart(context));
-  const [, ledgerFile] = await together([start(tsaPart(context)), startLedger(context, start, consensusDelayMs)]);
+  const [ledgerFile] = await together([
+    startLedger(context, start, consensusDelayMs),
+    ...[crlPart(context), tsaPart(context), tsaSecondPart(context)].map(start),
+  ]);
   return ledgerFile;
 }
 

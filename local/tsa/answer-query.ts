@@ -70,7 +70,8 @@ export async function answerQuery(
   if (request.policy !== undefined && request.policy !== authority.policy)
     return buildTimestampResponse(2, undefined, FAIL.unacceptedPolicy);
   const token = await stamp(authority, request, fault, serial);
-  const response = buildTimestampResponse(0, token);
+  const whole = fault?.kind === 'truncated-token' ? token.subarray(0, token.length - 7) : token;
+  const response = buildTimestampResponse(0, whole);
   if (fault?.kind === 'truncated') return response.subarray(0, response.length - 7);
   return fault?.kind === 'trailing-bytes' ? Uint8Array.from([...response, 0, 0]) : response;
 }

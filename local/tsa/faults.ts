@@ -13,8 +13,10 @@ export const TSA_FAULTS = [
   'wrong-signature',
   /** A rejection: HTTP 200, PKIStatus 2. */
   'status-2',
-  'http-500',
+  'http-400',
   'http-429',
+  'http-500',
+  'http-503',
   /** Never answers. */
   'hang',
   /** Makes the token, then drops the connection. */
@@ -22,7 +24,10 @@ export const TSA_FAULTS = [
   /** genTime is off by `skewMs`. */
   'clock-skew',
   'no-certificates',
+  /** The reply ends early. */
   'truncated',
+  /** A whole reply around a token that ends early. */
+  'truncated-token',
   'trailing-bytes',
   /** 70,000 bytes. */
   'oversized',

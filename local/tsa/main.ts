@@ -1,21 +1,22 @@
 /**
- * The local timestamp authority as a process; its key stays behind the signer (kid `tsa`). Environment:
- * PROOFLINE_TSA_PORT (8318), PROOFLINE_HOST (127.0.0.1), PROOFLINE_LOG_LEVEL (info), PROOFLINE_TSA_POLICY,
- * PROOFLINE_SIGNER_URL and PROOFLINE_SIGNER_CA_FILE, _CERT_FILE, _KEY_FILE (client certificate `tsa`), and
- * PROOFLINE_TSA_ROOT_CERT_FILE, _KEY_FILE: with both, the faults that need another certificate can be switched on.
+ * The local timestamp authority as a process. Its key is behind the signer (kid `tsa`), read again within a quarter of a
+ * minute of its rotation, or at once when the signer refuses the old version; or it is its own, in files: then it needs no
+ * signer. Environment: PROOFLINE_TSA_PORT (8318), PROOFLINE_HOST (127.0.0.1), PROOFLINE_LOG_LEVEL (info),
+ * PROOFLINE_TSA_POLICY; PROOFLINE_SIGNER_URL and PROOFLINE_SIGNER_CA_FILE, _CERT_FILE, _KEY_FILE (client certificate
+ * `tsa`), or PROOFLINE_TSA_CERT_FILE and PROOFLINE_TSA_KEY_FILE (RSA); and PROOFLINE_TSA_ROOT_CERT_FILE, _KEY_FILE: with
+ * both, the faults that need another certificate can be switched on.
  */
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { systemClock } from '../../domain/clock.ts';
-import { optional, parseSettings, readInteger, readOneOf, readText, readUrl, required } from '../../domain/settings.ts';
-import { openRemoteKey, type RemoteKey } from '../signer/sign-with.ts';
+import { optional, parseSettings, readInteger, readOneOf, readText, readUrl } from '../../domain/settings.ts';
+import type { TsaAuthority } from './answer-query.ts';
 import { makeAlternates, publicKeyOf, readCa } from './authority-certificates.ts';
+import { type AuthorityKey, followRemoteKey } from './follow-remote-key.ts';
 import { LOCAL_TSA_POLICY } from './policy.ts';
+import { nodeSigner } from './sign-in-process.ts';
 import { startTsa } from './start-tsa.ts';
-
-const SIGNER_WAIT_MS = 30_000;
 
 const settings = parseSettings(
   {
@@ -23,33 +24,42 @@ const settings = parseSettings(
     host: optional('PROOFLINE_HOST', readText, '127.0.0.1'),
     level: optional('PROOFLINE_LOG_LEVEL', readOneOf('debug', 'info', 'warn', 'error'), 'info'),
     policy: optional('PROOFLINE_TSA_POLICY', readText, LOCAL_TSA_POLICY),
-    signerUrl: required('PROOFLINE_SIGNER_URL', readUrl('https:')),
-    caFile: required('PROOFLINE_SIGNER_CA_FILE', readText),
-    certFile: required('PROOFLINE_SIGNER_CERT_FILE', readText),
-    keyFile: required('PROOFLINE_SIGNER_KEY_FILE', readText),
+    signerUrl: optional('PROOFLINE_SIGNER_URL', readUrl('https:'), ''),
+    caFile: optional('PROOFLINE_SIGNER_CA_FILE', readText, ''),
+    certFile: optional('PROOFLINE_SIGNER_CERT_FILE', readText, ''),
+    keyFile: optional('PROOFLINE_SIGNER_KEY_FILE', readText, ''),
+    ownCertFile: optional('PROOFLINE_TSA_CERT_FILE', readText, ''),
+    ownKeyFile: optional('PROOFLINE_TSA_KEY_FILE', readText, ''),
     rootCertFile: optional('PROOFLINE_TSA_ROOT_CERT_FILE', readText, ''),
     rootKeyFile: optional('PROOFLINE_TSA_ROOT_KEY_FILE', readText, ''),
   },
   process.env,
 );
 if (process.env.NODE_ENV === 'production') throw new Error('the local timestamp authority does not run in production');
+if ((settings.ownKeyFile === '') === (settings.signerUrl === ''))
+  throw new Error('name the key in files (PROOFLINE_TSA_KEY_FILE) or the signer (PROOFLINE_SIGNER_URL)');
 
 const logger = pino({ level: settings.level, base: { process: 'tsa' } });
-const { caFile, certFile, keyFile } = settings;
-const key = await openKey();
-const [certificate, ...chain] = key.chain.map((pem) => new Uint8Array(new X509Certificate(pem).raw));
-if (certificate === undefined) throw new Error('the key tsa has no certificate');
+const key = settings.ownKeyFile === '' ? await openRemote() : await openOwn();
 const tsa = await startTsa({
   host: settings.host,
   port: settings.port,
-  certificate,
-  chain,
   policy: settings.policy,
-  signatureAlgorithm: 'ES256',
-  sign: (bytes) => key.sign(bytes),
   clock: systemClock(),
   random: (length) => new Uint8Array(randomBytes(length)),
-  ...(await alternates(certificate)),
+  signatureAlgorithm: key.signatureAlgorithm,
+  get certificate() {
+    return key.current().certificate;
+  },
+  get chain() {
+    return key.current().chain;
+  },
+  get alternates() {
+    return key.current().alternates ?? {};
+  },
+  get sign() {
+    return key.current().sign;
+  },
 });
 logger.info({ event: 'listening', url: tsa.url });
 
@@ -65,33 +75,34 @@ const stop = (): void => {
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
 
-/** Both processes start together, so the signer may be a moment behind. */
-async function openKey(): Promise<RemoteKey> {
-  const deadline = Date.now() + SIGNER_WAIT_MS;
-  for (;;) {
-    try {
-      return await openRemoteKey({
-        url: settings.signerUrl,
-        caFile,
-        certFile,
-        keyFile,
-        kid: 'tsa',
-        alg: 'ES256',
-        form: 'der',
-      });
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      logger.warn({ event: 'signer-not-ready', reason: error instanceof Error ? error.message : 'unknown' });
-      await delay(250);
-    }
-  }
+interface OpenKey {
+  readonly signatureAlgorithm: TsaAuthority['signatureAlgorithm'];
+  readonly current: () => AuthorityKey;
+  readonly close: () => Promise<void>;
 }
 
-async function alternates(leaf: Uint8Array) {
-  if (settings.rootCertFile === '' || settings.rootKeyFile === '') return {};
-  const [cert, rootKey] = await Promise.all(
+async function openRemote(): Promise<OpenKey> {
+  const { signerUrl: url, caFile, certFile, keyFile } = settings;
+  const followed = await followRemoteKey({ url, caFile, certFile, keyFile }, makeFaulty, (event, more) =>
+    logger.warn({ event, ...more }),
+  );
+  return { signatureAlgorithm: 'ES256', ...followed };
+}
+
+async function openOwn(): Promise<OpenKey> {
+  const [cert, pem] = await Promise.all(
+    [settings.ownCertFile, settings.ownKeyFile].map((file) => readFile(file, 'utf8')),
+  );
+  const certificate = new Uint8Array(new X509Certificate(cert ?? '').raw);
+  const alternates = await makeFaulty(certificate);
+  const own = { certificate, chain: [], alternates, sign: nodeSigner(createPrivateKey(pem ?? ''), 'RS256') };
+  return { signatureAlgorithm: 'RS256', current: () => own, close: async () => {} };
+}
+
+async function makeFaulty(certificate: Uint8Array): Promise<TsaAuthority['alternates']> {
+  if (settings.rootCertFile === '' || settings.rootKeyFile === '') return undefined;
+  const [cert = '', rootKey = ''] = await Promise.all(
     [settings.rootCertFile, settings.rootKeyFile].map((file) => readFile(file, 'utf8')),
   );
-  if (cert === undefined || rootKey === undefined) return {};
-  return { alternates: await makeAlternates(await readCa(cert, rootKey), await publicKeyOf(leaf)) };
+  return makeAlternates(await readCa(cert, rootKey), await publicKeyOf(certificate));
 }

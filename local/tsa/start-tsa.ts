@@ -41,13 +41,18 @@ export async function startTsa(options: TsaOptions): Promise<RunningTsa> {
     queries++;
     const fault = faults.take();
     if (fault?.kind === 'hang') return;
-    if (fault?.kind === 'http-500') return end(response, 500, 'fault http-500');
-    if (fault?.kind === 'http-429') return end(response, 429, 'fault http-429');
+    if (fault?.kind.startsWith('http-')) return end(response, Number(fault.kind.slice(5)), `fault ${fault.kind}`);
     // 127 random bits: unique across restarts without a file.
     const fresh = options.random(16);
     fresh[0] = (fresh[0] as number) & 0x7f;
     firstSerial ??= fresh;
-    const reply = await answerQuery(options, query, fault, fault?.kind === 'repeated-serial' ? firstSerial : fresh);
+    // Certificate and key of one moment, should the key be rotated meanwhile.
+    const reply = await answerQuery(
+      { ...options },
+      query,
+      fault,
+      fault?.kind === 'repeated-serial' ? firstSerial : fresh,
+    );
     if (fault?.kind === 'reply-lost') return void request.socket.destroy();
     response.writeHead(200, { 'content-type': 'application/timestamp-reply' });
     response.end(fault?.kind === 'oversized' ? Buffer.concat([reply, Buffer.alloc(70_000)]) : reply);

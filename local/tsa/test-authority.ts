@@ -1,9 +1,10 @@
 /** An authority for tests, its keys made in this process and never written. */
-import { constants, createPrivateKey, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { createPrivateKey, randomBytes } from 'node:crypto';
 import { systemClock } from '../../domain/clock.ts';
 import type { TsaAuthority } from './answer-query.ts';
 import { makeAlternates, makeCa, makeLeaf, type TestCa } from './authority-certificates.ts';
 import type { TsaSignatureAlgorithm } from './build-token.ts';
+import { nodeSigner } from './sign-in-process.ts';
 
 const KEY_PARAMETERS: Record<TsaSignatureAlgorithm, EcKeyGenParams | RsaHashedKeyGenParams> = {
   ES256: { name: 'ECDSA', namedCurve: 'P-256' },
@@ -37,11 +38,4 @@ export async function makeTestAuthority(algorithm: TsaSignatureAlgorithm = 'ES25
     alternates: await makeAlternates(issuer, keys.publicKey),
   };
   return { root, issuer, keys, authority };
-}
-
-/** Signs with a key in this process, in the form of CMS. */
-export function nodeSigner(key: KeyObject, algorithm: TsaSignatureAlgorithm): TsaAuthority['sign'] {
-  const hash = algorithm === 'ES384' ? 'sha384' : 'sha256';
-  const options = algorithm === 'PS256' ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 } : key;
-  return async (bytes) => new Uint8Array(sign(hash, bytes, options));
 }
