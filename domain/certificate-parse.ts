@@ -89,9 +89,18 @@ export function parseCertificate(jws: string): ParsedCertificate {
   };
 }
 
+/** The canonical JSON of a certificate as such, as its PDF carries it. Throws like `parseCertificate`. */
+export function parseCertificatePayload(bytes: Uint8Array): CertificatePayload {
+  return readCanonical(bytes, payloadShape, '$');
+}
+
 function readPart<T>(part: string, shape: Read<T>, path: string): T {
   const bytes = fromBase64Url(part);
   if (bytes === undefined) throw malformed(path, 'canonical base64url is expected');
+  return readCanonical(bytes, shape, path);
+}
+
+function readCanonical<T>(bytes: Uint8Array, shape: Read<T>, path: string): T {
   let source: string;
   try {
     source = utf8.decode(bytes);

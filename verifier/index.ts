@@ -8,6 +8,15 @@ export { createVerifierCache, type VerifierCache } from './cache.ts';
 export type { DisclosureResult } from './disclosure.ts';
 export { openMirror } from './http-mirror.ts';
 export type { MirrorReader } from './mirror.ts';
+export {
+  PDF_CLAIMS,
+  type PdfClaim,
+  type PdfLevel,
+  type PdfRevision,
+  type PdfVerificationResult,
+} from './pdf/pdf-verdict.ts';
+export { PDF_MAX_LENGTH } from './pdf/revisions.ts';
+export { type VerifyPdfOptions, verifyPdf } from './pdf/verify-pdf.ts';
 export { type ReceiptResult, verifyReceipt } from './receipt.ts';
 export {
   CLAIMS,

@@ -25,6 +25,8 @@ export interface TrustView {
   readonly logKeysId: string;
   readonly keys: ReadonlyMap<string, PublishedKey>;
   readonly tsaRoots: readonly string[];
+  /** Roots of the certificates that sign PDFs, PEM. */
+  readonly signingRoots: readonly string[];
   readonly tsas: TrustDocument['tsas'];
   /** Undefined without a trust file: then every ledger is a stranger's. */
   readonly ledgers: TrustDocument['ledgers'] | undefined;
@@ -58,6 +60,7 @@ function makeView(trust: TrustDocument): TrustView {
     logKeysId: trust.vkeys.map(({ vkey }) => vkey).join(' '),
     keys: new Map(trust.jwks.keys.map((key) => [nameOf(key.purpose, key.kid, key.version), key])),
     tsaRoots: trust.roots.tsa,
+    signingRoots: trust.roots.signing,
     tsas: trust.tsas,
     ledgers: trust.ledgers,
     tokens: new BoundedMap(MAX_TOKENS),
@@ -74,11 +77,26 @@ export function viewOwnKeys(bundle: Bundle): TrustView {
     logKeysId: logKeys.map(({ key }) => toBase64Url(key.publicKey)).join(' '),
     keys: new Map(bundle.keys.map((key) => [nameOf(key.purpose, key.kid, key.version), key])),
     tsaRoots: [],
+    signingRoots: [],
     tsas: [],
     ledgers: undefined,
     tokens: new BoundedMap(MAX_TOKENS),
   };
 }
+
+/** Nobody's keys: a PDF without a trust file brings none of its own. */
+export const NO_KEYS: TrustView = {
+  source: 'own-keys',
+  origin: undefined,
+  logKeys: [],
+  logKeysId: '',
+  keys: new Map(),
+  tsaRoots: [],
+  signingRoots: [],
+  tsas: [],
+  ledgers: undefined,
+  tokens: new BoundedMap(1),
+};
 
 /** The log keys that the bundle brings, under the name of its log. */
 export function ownLogKeys(bundle: Bundle): readonly LogKey[] {

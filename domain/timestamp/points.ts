@@ -128,12 +128,16 @@ export function checkPolicy(tst: TstInfo, policies: readonly string[] | undefine
     : [fail(5, 'POLICY_NOT_ALLOWED', `${tst.policy}, allowed ${policies.join(', ')}`)];
 }
 
-/** Point 6: contentType and messageDigest once each, and the signature over the received SET bytes. */
+/**
+ * Point 6: contentType and messageDigest once each, and the signature over the received SET bytes. `contentOid` is the
+ * type that the content must have.
+ */
 export async function checkSignature(
   signer: SignerInfo,
   eContent: Uint8Array,
   leaf: Certificate,
   cache: VerificationCache,
+  contentOid: string = OID.tstInfo,
 ): Promise<TimestampFailure[]> {
   const { digestAlgorithm, signedBytes } = signer;
   if (signedBytes === undefined) return [fail(6, 'ATTRIBUTES_INVALID', 'no signed attributes')];
@@ -142,8 +146,8 @@ export async function checkSignature(
   if (!signer.isSorted) return [fail(6, 'ATTRIBUTES_INVALID', 'the attributes are not in DER order')];
   const failures: TimestampFailure[] = [];
   const contentType = onlyValue(signer, OID.contentType, TAG.oid);
-  if (contentType === undefined || safeOid(contentType) !== OID.tstInfo)
-    failures.push(fail(6, 'CONTENT_TYPE_MISMATCH', 'contentType attribute is not id-ct-TSTInfo'));
+  if (contentType === undefined || safeOid(contentType) !== contentOid)
+    failures.push(fail(6, 'CONTENT_TYPE_MISMATCH', `contentType attribute is not ${contentOid}`));
   const hash = digestAlgorithm.hash;
   const scheme = hash && attempt(() => readSignatureScheme(signer.signatureAlgorithm, hash));
   if (hash === undefined || !scheme?.ok || scheme.value === undefined)
@@ -153,7 +157,7 @@ export async function checkSignature(
     ];
   const digest = onlyValue(signer, OID.messageDigest, TAG.octetString);
   if (digest === undefined || !equalBytes(digest.content, HASHES[hash].hash(eContent)))
-    failures.push(fail(6, 'MESSAGE_DIGEST_MISMATCH', 'messageDigest attribute is not the digest of the TSTInfo'));
+    failures.push(fail(6, 'MESSAGE_DIGEST_MISMATCH', 'messageDigest attribute is not the digest of the content'));
   const isValid = await isSignedBy(leaf.spki, scheme.value, signer.signature, signedBytes, cache).catch(() => false);
   if (!isValid) failures.push(fail(6, 'SIGNATURE_INVALID', `not signed by ${readable(leaf)}`));
   return failures;
@@ -161,6 +165,18 @@ export async function checkSignature(
 
 /** Point 7: the first entry of every SigningCertificate attribute is the signer's certificate, and TSTInfo's name one of its names. */
 export function checkSigningCertificate(signer: SignerInfo, tst: TstInfo, leaf: Certificate): TimestampFailure[] {
+  const failures = checkNamedCertificate(signer, leaf);
+  const { tsa } = tst;
+  if (tsa !== undefined) {
+    const isSubject = tsa[0] === constructed(4) && endsWith(tsa, leaf.subject);
+    if (!isSubject && !leaf.altNames.some((name) => equalBytes(name, tsa)))
+      failures.push(fail(7, 'TSA_NAME_MISMATCH', 'tsa is no name of the certificate'));
+  }
+  return failures;
+}
+
+/** The part of point 7 that every CMS signature of ours has: ESSCertID or ESSCertIDv2 of the signer's certificate. */
+export function checkNamedCertificate(signer: SignerInfo, leaf: Certificate): TimestampFailure[] {
   const failures: TimestampFailure[] = [];
   let named = 0;
   for (const [oid, version] of [
@@ -179,12 +195,6 @@ export function checkSigningCertificate(signer: SignerInfo, tst: TstInfo, leaf: 
     if (why !== undefined) failures.push(fail(7, 'SIGNING_CERTIFICATE_MISMATCH', why));
   }
   if (named === 0) failures.push(fail(7, 'SIGNING_CERTIFICATE_MISMATCH', 'no SigningCertificate attribute'));
-  const { tsa } = tst;
-  if (tsa !== undefined) {
-    const isSubject = tsa[0] === constructed(4) && endsWith(tsa, leaf.subject);
-    if (!isSubject && !leaf.altNames.some((name) => equalBytes(name, tsa)))
-      failures.push(fail(7, 'TSA_NAME_MISMATCH', 'tsa is no name of the certificate'));
-  }
   return failures;
 }
 

@@ -68,6 +68,8 @@ export interface SignerInfo {
   /** Whether the attributes stand in DER order. */
   readonly isSorted: boolean;
   readonly attributes: readonly Attribute[];
+  /** Under no signature: a signature's own timestamp stands here. */
+  readonly unsignedAttributes: readonly Attribute[];
   readonly signatureAlgorithm: Algorithm;
   readonly signature: Uint8Array;
 }
@@ -124,7 +126,7 @@ function readSignerInfo(tlv: Tlv): SignerInfo {
   const signature = reader.next(TAG.octetString).content;
   const unsigned = reader.optional(constructed(1));
   reader.end();
-  if (unsigned !== undefined) readAttributes(unsigned.content, 'unsignedAttrs');
+  const unsignedAttributes = unsigned === undefined ? [] : readAttributes(unsigned.content, 'unsignedAttrs');
   const attributes = signed === undefined ? [] : readAttributes(signed.content, 'signedAttrs');
   return {
     version,
@@ -135,6 +137,7 @@ function readSignerInfo(tlv: Tlv): SignerInfo {
       (one, i) => i === 0 || compareDer((attributes[i - 1] as { raw: Uint8Array }).raw, one.raw) < 0,
     ),
     attributes,
+    unsignedAttributes,
     signatureAlgorithm,
     signature,
   };

@@ -200,7 +200,8 @@ function readTrust(
   };
 }
 
-function findSigner({ sid }: SignerInfo, pool: readonly Certificate[]): Certificate | undefined {
+/** The certificate that a SignerInfo names, if it is at hand. */
+export function findSigner({ sid }: SignerInfo, pool: readonly Certificate[]): Certificate | undefined {
   if ('keyId' in sid)
     return pool.find(
       (certificate) => certificate.subjectKeyId !== undefined && equalBytes(certificate.subjectKeyId, sid.keyId),

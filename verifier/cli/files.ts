@@ -35,6 +35,13 @@ export async function readBounded(path: string, max: number): Promise<Uint8Array
   }
 }
 
+/** The first `max` bytes, or fewer where the file ends before. */
+export async function readHead(path: string, max: number): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of createReadStream(path, { end: max - 1 }) as AsyncIterable<Buffer>) chunks.push(chunk);
+  return new Uint8Array(Buffer.concat(chunks));
+}
+
 /** Undefined when there is no such file. */
 export async function readTextIfThere(path: string, max: number): Promise<string | undefined> {
   try {

@@ -1,4 +1,5 @@
-import { CLAIMS, type ClaimResult, REASONS, type VerificationResult } from '../verdict.ts';
+import { PDF_CLAIMS, type PdfVerificationResult } from '../pdf/pdf-verdict.ts';
+import { CLAIMS, type ClaimResult, REASONS, type Verdict, type VerificationResult } from '../verdict.ts';
 
 export interface PrintContext {
   readonly bundlePath: string;
@@ -10,36 +11,73 @@ export interface PrintContext {
 /** The result as a table of claims for people. Values of the bundle are shown with control characters taken out. */
 export function formatResult(result: VerificationResult, context: PrintContext): string {
   const { subject, claims } = result;
-  const head: (readonly [string, string | undefined])[] = [
-    ['Bundle', context.bundlePath],
-    ['File', context.filePath],
-    ['Proof', subject?.proof],
-    ['Digest', subject && `${subject.digest.alg} ${subject.digest.value}`],
-    ['Time', subject?.time],
-    ['Certificate', subject?.certificateNumber],
-    ['Trust', describeTrust(context.trust)],
-    ['Ledger', result.consulted.ledger ? 'consulted' : 'not consulted (--mirror URL asks one)'],
-  ];
-  const rows = [
-    ...CLAIMS.map((claim) => [claim, claims[claim]] as const),
-    ...Object.entries(result.disclosure ?? {}),
-  ].map(
-    ([name, { verdict, reason, detail }]: readonly [string, ClaimResult]) =>
-      [name, verdict, REASONS[reason], detail] as const,
+  return formatPage(
+    [
+      ['Bundle', context.bundlePath],
+      ['File', context.filePath],
+      ['Proof', subject?.proof],
+      ['Digest', subject && `${subject.digest.alg} ${subject.digest.value}`],
+      ['Time', subject?.time],
+      ['Certificate', subject?.certificateNumber],
+      ['Trust', describeTrust(context.trust)],
+      ['Ledger', result.consulted.ledger ? 'consulted' : 'not consulted (--mirror URL asks one)'],
+    ],
+    subject === undefined
+      ? [`${REASONS['bundle-malformed']} ${claims.seal.detail ?? ''}`]
+      : formatClaims([
+          ...CLAIMS.map((claim) => [claim, claims[claim]] as const),
+          ...Object.entries(result.disclosure ?? {}),
+        ]),
+    result.overall,
   );
-  const width = Math.max(...rows.map(([, verdict]) => verdict.length));
-  const table = rows.flatMap(([claim, verdict, reason, detail]) => [
-    `  ${claim.padEnd(11)}  ${verdict.padEnd(width)}  ${reason}`,
-    ...(detail === undefined ? [] : [`${' '.repeat(15 + width + 2)}${detail}`]),
-  ]);
+}
+
+/** The same of a certificate PDF; `context.bundlePath` names the PDF. A bundle beside it follows as a page of its own. */
+export function formatPdfResult(
+  result: PdfVerificationResult,
+  context: PrintContext & { readonly besidePath: string | undefined },
+): string {
+  const { subject, claims } = result;
+  const page = formatPage(
+    [
+      ['PDF', context.bundlePath],
+      ['File', context.filePath],
+      ['Proof', subject?.proof],
+      ['Digest', subject && `${subject.digest.alg} ${subject.digest.value}`],
+      ['Signed', subject?.time],
+      ['Certificate', subject?.certificateNumber],
+      ['Level', result.level && `PAdES ${result.level}`],
+      ['Trust', describeTrust(context.trust)],
+    ],
+    formatClaims(PDF_CLAIMS.map((claim) => [claim, claims[claim]] as const)),
+    result.overall,
+  );
+  const { bundle } = result;
+  if (bundle === undefined || context.besidePath === undefined) return page;
+  return `${page}\n${formatResult(bundle, { ...context, bundlePath: context.besidePath })}`;
+}
+
+function formatPage(
+  head: readonly (readonly [string, string | undefined])[],
+  body: readonly string[],
+  overall: Verdict,
+): string {
   const lines = [
     ...head.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(11)}  ${value}`])),
     '',
-    ...(subject === undefined ? [`${REASONS['bundle-malformed']} ${claims.seal.detail ?? ''}`] : table),
+    ...body,
     '',
-    `Overall: ${result.overall}`,
+    `Overall: ${overall}`,
   ];
   return `${lines.map(plain).join('\n')}\n`;
+}
+
+function formatClaims(claims: readonly (readonly [string, ClaimResult])[]): string[] {
+  const width = Math.max(...claims.map(([, { verdict }]) => verdict.length));
+  return claims.flatMap(([claim, { verdict, reason, detail }]) => [
+    `  ${claim.padEnd(11)}  ${verdict.padEnd(width)}  ${REASONS[reason]}`,
+    ...(detail === undefined ? [] : [`${' '.repeat(15 + width + 2)}${detail}`]),
+  ]);
 }
 
 function describeTrust(trust: PrintContext['trust']): string {

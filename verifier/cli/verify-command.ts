@@ -4,14 +4,19 @@ import { type Digest, isDigestAlgorithm } from '../../domain/digest.ts';
 import { DISCLOSURE_MAX_LENGTH, type Disclosure, parseDisclosure } from '../../domain/disclosure.ts';
 import { openMirror } from '../http-mirror.ts';
 import type { MirrorReader } from '../mirror.ts';
+import type { PdfVerificationResult } from '../pdf/pdf-verdict.ts';
+import { PDF_MAX_LENGTH } from '../pdf/revisions.ts';
+import { type VerifyPdfOptions, verifyPdf } from '../pdf/verify-pdf.ts';
 import { verifyBundle } from '../verify.ts';
 import { readArguments, WrongCall } from './arguments.ts';
-import { hashFile, readBounded } from './files.ts';
-import { formatResult } from './print-result.ts';
+import { hashFile, readBounded, readHead } from './files.ts';
+import { formatPdfResult, formatResult } from './print-result.ts';
 import { readTrustFile } from './trust-file.ts';
 
 export const VERIFY_USAGE = `  proofline verify BUNDLE [FILE] [--offline] [--json] [--trust FILE] [--disclosure FILE] [--mirror URL]…
       judges a bundle, and whether FILE is what it speaks of; without --mirror it opens no socket
+  proofline verify CERTIFICATE.pdf [FILE] [--bundle BUNDLE] [the same options]
+      judges a certificate PDF: its signature, timestamps and history, and whether it is the certificate of BUNDLE
       --trust   a pinned /.well-known/proofline.json; default .proofline/trust.json if it is there
       --disclosure  reference and metadata with their salts (/v1/proofs/{id}/disclosure): are they the ones committed to
       --mirror  asks a Hedera mirror about the anchors; all mirrors given must agree`;
@@ -19,6 +24,7 @@ export const VERIFY_USAGE = `  proofline verify BUNDLE [FILE] [--offline] [--jso
 const OPTIONS = {
   offline: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
+  bundle: { type: 'string' },
   trust: { type: 'string' },
   disclosure: { type: 'string' },
   mirror: { type: 'string', multiple: true, default: [] as string[] },
@@ -33,6 +39,21 @@ export async function runVerify(args: readonly string[]): Promise<number> {
   if (values.offline && values.mirror.length > 0) throw new WrongCall('--offline and --mirror contradict each other');
   const mirrors = values.mirror.map(openNamed);
   const trustFile = await readTrustFile(values.trust);
+  const trust = trustFile && { path: trustFile.path, instance: trustFile.trust.instance };
+  if (await isPdf(bundlePath)) {
+    const { bundle, disclosure } = values;
+    if (disclosure !== undefined && bundle === undefined) throw new WrongCall('--disclosure speaks of a bundle');
+    const result = await verifyPdfFile(bundlePath, filePath, bundle, {
+      nowMs: Date.now(),
+      mirrors,
+      ...(trustFile === undefined ? {} : { trust: trustFile.trust }),
+      ...(disclosure === undefined ? {} : { disclosure: await readDisclosure(disclosure) }),
+    });
+    const context = { bundlePath, filePath, trust, besidePath: bundle };
+    process.stdout.write(values.json ? `${JSON.stringify(result, undefined, 2)}\n` : formatPdfResult(result, context));
+    return result.overall === 'valid' ? 0 : 1;
+  }
+  if (values.bundle !== undefined) throw new WrongCall('--bundle goes with a PDF');
   // A UTF-16 unit is at most three bytes of UTF-8.
   const bytes = await readBounded(bundlePath, 3 * BUNDLE_MAX_LENGTH);
   const digest = filePath === undefined ? undefined : await hashAsStated(filePath, bytes);
@@ -44,11 +65,30 @@ export async function runVerify(args: readonly string[]): Promise<number> {
     ...(digest === undefined ? {} : { digest }),
     ...(disclosure === undefined ? {} : { disclosure }),
   });
-  const trust = trustFile && { path: trustFile.path, instance: trustFile.trust.instance };
   process.stdout.write(
     values.json ? `${JSON.stringify(result, undefined, 2)}\n` : formatResult(result, { bundlePath, filePath, trust }),
   );
   return result.overall === 'valid' ? 0 : 1;
+}
+
+async function isPdf(path: string): Promise<boolean> {
+  return utf8.decode((await readHead(path, 5)).map((byte) => byte & 0x7f)) === '%PDF-';
+}
+
+/** One byte more than a certificate may have is enough to refuse it. */
+async function verifyPdfFile(
+  path: string,
+  filePath: string | undefined,
+  bundlePath: string | undefined,
+  options: VerifyPdfOptions,
+): Promise<PdfVerificationResult> {
+  const bytes = await readHead(path, PDF_MAX_LENGTH + 1);
+  const bundle = bundlePath === undefined ? {} : { bundle: await readBounded(bundlePath, 3 * BUNDLE_MAX_LENGTH) };
+  const result = await verifyPdf(bytes, { ...options, ...bundle });
+  if (filePath === undefined) return result;
+  // Only the certificate says by which algorithm the file is to be hashed.
+  const digest = await hashFile(filePath, result.subject?.digest.alg ?? 'sha-256');
+  return verifyPdf(bytes, { ...options, ...bundle, digest });
 }
 
 function openNamed(url: string): MirrorReader {
