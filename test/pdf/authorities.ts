@@ -10,7 +10,7 @@ import { verifyTimestampToken } from '../../domain/timestamp/verify-token.ts';
 import { answerQuery, type TsaAuthority } from '../../local/tsa/answer-query.ts';
 import type { TsaSignatureAlgorithm } from '../../local/tsa/build-token.ts';
 import type { TsaFault } from '../../local/tsa/faults.ts';
-import { nodeSigner } from '../../local/tsa/test-authority.ts';
+import { nodeSigner } from '../../local/tsa/sign-in-process.ts';
 
 x509.cryptoProvider.set(globalThis.crypto);
 

@@ -14,7 +14,8 @@ import { buildTimestampRequest } from '../../domain/timestamp/request.ts';
 import { readTimestampResponse, readTimestampToken, readTstInfo } from '../../domain/timestamp/token.ts';
 import { answerQuery, type TsaAuthority } from '../../local/tsa/answer-query.ts';
 import { makeCa, makeCrl, makeLeaf, type TestCa } from '../../local/tsa/authority-certificates.ts';
-import { makeTestAuthority, nodeSigner, type TestAuthority } from '../../local/tsa/test-authority.ts';
+import { nodeSigner } from '../../local/tsa/sign-in-process.ts';
+import { makeTestAuthority, type TestAuthority } from '../../local/tsa/test-authority.ts';
 
 const KEYS: Readonly<Record<PdfSignatureAlg, EcKeyGenParams | RsaHashedKeyGenParams>> = {
   ES256: { name: 'ECDSA', namedCurve: 'P-256' },
