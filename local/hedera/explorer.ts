@@ -1,5 +1,5 @@
 /** A page for one message, under the path that explorers of public networks use: `/{network}/transaction/{timestamp}`. */
-import { isVisible, type MirrorContext } from './mirror-view.ts';
+import { isVisible, type MirrorContext } from './mirror-context.ts';
 import type { TopicMessage } from './state.ts';
 import { nanosToText } from './wire.ts';
 

@@ -1,27 +1,41 @@
 /**
- * Fees of the network since consensus node 0.73, in US dollars, charged in tinybars at one fixed rate (12 cents an
- * hbar). One signature, 100 message bytes and 1,350 processing bytes are included.
+ * Fees of the network since consensus node 0.73, in US dollars (`fee-schedule.json`), charged in tinybars at one fixed
+ * rate. One signature, 100 message bytes and 1,350 processing bytes are included.
  */
-export const FEE_SCHEDULE = {
-  nodeUsd: 0.00001,
-  networkFactor: 9,
-  serviceUsd: {
-    consensusSubmitMessage: 0.00007,
-    consensusCreateTopic: 0.0099,
-    consensusUpdateTopic: 0.00012,
-    consensusDeleteTopic: 0.0049,
-    cryptoCreateAccount: 0.0499,
-    cryptoUpdateAccount: 0.00012,
-    cryptoTransfer: 0,
-  },
-  perExtraSignatureUsd: 0.0001,
-  perKeyUsd: 0.01,
-  includedMessageBytes: 100,
-  perExtraMessageByteUsd: 0.00000068,
-  centsPerHbar: 12,
-} as const;
+import { readFileSync } from 'node:fs';
 
-export type TransactionKind = keyof typeof FEE_SCHEDULE.serviceUsd;
+/** Bodies that have a fee: those that are handled. */
+export const TRANSACTION_KINDS = [
+  'consensusSubmitMessage',
+  'consensusCreateTopic',
+  'consensusUpdateTopic',
+  'consensusDeleteTopic',
+  'cryptoCreateAccount',
+  'cryptoUpdateAccount',
+  'cryptoTransfer',
+] as const;
+
+export type TransactionKind = (typeof TRANSACTION_KINDS)[number];
+
+export interface FeeSchedule {
+  readonly centsPerHbar: number;
+  readonly nodeUsd: number;
+  /** The network's fee is this many times the node's. */
+  readonly networkFactor: number;
+  readonly includedSignatures: number;
+  readonly perExtraSignatureUsd: number;
+  readonly includedMessageBytes: number;
+  readonly perExtraMessageByteUsd: number;
+  /** For each key that a topic is created with. */
+  readonly perKeyUsd: number;
+  /** A paid query. */
+  readonly queryUsd: number;
+  readonly serviceUsd: Readonly<Record<TransactionKind, number>>;
+}
+
+export const FEE_SCHEDULE = JSON.parse(
+  readFileSync(new URL('./fee-schedule.json', import.meta.url), 'utf8'),
+) as FeeSchedule;
 
 export interface FeeInput {
   readonly kind: TransactionKind;
@@ -31,25 +45,37 @@ export interface FeeInput {
   readonly keys: number;
 }
 
-/** Node, network and service fee in tinybars. */
-export function feeTinybars(input: FeeInput): bigint {
-  const { serviceUsd, perExtraSignatureUsd, perKeyUsd, includedMessageBytes, perExtraMessageByteUsd } = FEE_SCHEDULE;
-  return (
-    nodeAndNetworkFee() +
-    tinybars(
-      serviceUsd[input.kind] +
-        perExtraSignatureUsd * Math.max(0, input.signatures - 1) +
-        perKeyUsd * input.keys +
-        perExtraMessageByteUsd * Math.max(0, input.messageBytes - includedMessageBytes),
-    )
-  );
+/** In tinybars. */
+export interface Fee {
+  readonly node: bigint;
+  readonly network: bigint;
+  readonly service: bigint;
+  readonly total: bigint;
 }
 
-/** What a duplicate costs. */
-export function nodeAndNetworkFee(): bigint {
-  return tinybars(FEE_SCHEDULE.nodeUsd * (1 + FEE_SCHEDULE.networkFactor));
+export function feeOfKind({ kind, signatures, messageBytes, keys }: FeeInput): Fee {
+  const schedule = FEE_SCHEDULE;
+  const service =
+    schedule.serviceUsd[kind] +
+    schedule.perExtraSignatureUsd * Math.max(0, signatures - schedule.includedSignatures) +
+    schedule.perKeyUsd * keys +
+    schedule.perExtraMessageByteUsd * Math.max(0, messageBytes - schedule.includedMessageBytes);
+  return withService(tinybars(service));
 }
 
-function tinybars(usd: number): bigint {
+/** What a duplicate costs: nothing was served. */
+export const nodeAndNetworkFee = (): Fee => withService(0n);
+
+/** What a paid query costs, in tinybars. */
+export const queryFee = (): bigint => tinybars(FEE_SCHEDULE.queryUsd);
+
+export function withService(service: bigint): Fee {
+  const nodeAndNetwork = tinybars(FEE_SCHEDULE.nodeUsd * (1 + FEE_SCHEDULE.networkFactor));
+  const node = tinybars(FEE_SCHEDULE.nodeUsd);
+  return { node, network: nodeAndNetwork - node, service, total: nodeAndNetwork + service };
+}
+
+/** At the schedule's rate, rounded to the nearest. */
+export function tinybars(usd: number): bigint {
   return BigInt(Math.round(((usd * 100) / FEE_SCHEDULE.centsPerHbar) * 100_000_000));
 }

@@ -23,11 +23,13 @@ export interface Journal {
   readonly birth: Birth;
   readonly entries: readonly JournalEntry[];
   append(entry: JournalEntry): void;
+  /** Forgets every entry, not the birth. */
+  clear(): void;
 }
 
 /** In memory only, when there is no folder. */
 export function openJournal(folder: string | undefined, newBirth: () => Birth): Journal {
-  if (folder === undefined) return { birth: newBirth(), entries: [], append: () => undefined };
+  if (folder === undefined) return { birth: newBirth(), entries: [], append: () => undefined, clear: () => undefined };
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'ledger.ndjson');
   const lines = existsSync(file) ? readWholeLines(file) : [];
@@ -45,6 +47,7 @@ export function openJournal(folder: string | undefined, newBirth: () => Birth): 
       const line = { at: consensusNanos.toString(), status, tx: Buffer.from(signedBytes).toString('base64') };
       appendFileSync(file, `${JSON.stringify(line)}\n`);
     },
+    clear: () => truncateSync(file, Buffer.byteLength(`${JSON.stringify(birth)}\n`)),
   };
 }
 

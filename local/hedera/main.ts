@@ -85,6 +85,7 @@ async function startAgain(): Promise<HederaSim> {
   const options = {
     consensusDelayMs: settings.consensusDelayMs,
     mirrorRest: { host: settings.host, port: settings.port },
+    mirrorCount: 1,
     dataFolder: settings.dir,
     setUp,
   };

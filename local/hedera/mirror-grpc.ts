@@ -1,79 +1,156 @@
 /** A mirror's gRPC interface: a topic's messages as a stream, history first, then live; and the address book. */
 import { Server, ServerCredentials, type ServerWritableStream } from '@grpc/grpc-js';
 import { com, proto } from '@hiero-ledger/proto';
+import type { FaultEffect, Faults } from './faults.ts';
 import type { Ledger } from './ledger.ts';
-import { isVisible, type MirrorContext } from './mirror-view.ts';
-import type { TopicMessage } from './state.ts';
+import { isVisible, type MirrorContext } from './mirror-context.ts';
+import { certificateHashHex, rsaPublicKeyHex } from './node-identity.ts';
+import type { CallRecord } from './node-server.ts';
+import type { Topic, TopicMessage } from './state.ts';
 import { accountId, nanosToTime, timeToNanos, toBig, toLong, topicText } from './wire.ts';
 
 type Stream = ServerWritableStream<Buffer, Buffer>;
 const mirror = com.hedera.mirror.api.proto;
 const INVALID_ARGUMENT = 3;
+const NOT_FOUND = 5;
+const ADDRESS_BOOK_FILES = [0n, 101n, 102n];
 
-/** Binds `host:port` (port 0: any); resolves to the port. */
-export async function startMirrorGrpc(
-  ledger: Ledger,
-  context: MirrorContext,
-  host: string,
-  port: number,
-): Promise<{ port: number; stop: () => void }> {
+export interface MirrorGrpcOptions {
+  readonly ledger: Ledger;
+  readonly context: MirrorContext;
+  readonly faults: Faults;
+  /** 0 is the first. */
+  readonly instance: number;
+  readonly host: string;
+  /** 0: any. */
+  readonly port: number;
+  readonly record: (call: CallRecord) => void;
+  readonly die: () => void;
+}
+
+/** Resolves to the port. */
+export async function startMirrorGrpc(options: MirrorGrpcOptions): Promise<{ port: number; stop: () => void }> {
   const server = new Server({ 'grpc.max_receive_message_length': 64 * 1_024 });
   server.addService(
     { subscribeTopic: streaming('ConsensusService/subscribeTopic') },
-    { subscribeTopic: (call: Stream) => subscribeTopic(ledger, context, call) },
+    { subscribeTopic: faulty(options, 'mirrorGrpc', 'subscribeTopic', (call) => subscribeTopic(options, call)) },
   );
   server.addService(
     { getNodes: streaming('NetworkService/getNodes') },
-    { getNodes: (call: Stream) => sendNodes(context, call) },
+    { getNodes: faulty(options, 'getNodes', 'getNodes', (call) => sendNodes(options.context, call)) },
   );
   const bound = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, at) =>
+    server.bindAsync(`${options.host}:${options.port}`, ServerCredentials.createInsecure(), (error, at) =>
       error ? reject(error) : resolve(at),
     ),
   );
   return { port: bound, stop: () => server.forceShutdown() };
 }
 
-function subscribeTopic(ledger: Ledger, context: MirrorContext, call: Stream): void {
+/** Runs one call through the faults. `after` a stream means: its rows were sent, then it broke. */
+function faulty(
+  { faults, instance, record, die }: MirrorGrpcOptions,
+  place: 'mirrorGrpc' | 'getNodes',
+  method: string,
+  work: (call: Stream) => void,
+) {
+  const breakOff = (call: Stream, effect: FaultEffect): void => {
+    if ('grpc' in effect) call.emit('error', { code: effect.grpc, details: 'injected' });
+  };
+  const act = (call: Stream, effect: FaultEffect): void => {
+    if ('kill' in effect) die();
+    else if ('delayMs' in effect) setTimeout(() => work(call), effect.delayMs).unref();
+    else if ('grpc' in effect && effect.when === 'after') {
+      call.end = (() => {
+        breakOff(call, effect);
+        return call;
+      }) as typeof call.end;
+      work(call);
+    } else if (!('drop' in effect)) breakOff(call, effect);
+  };
+  return (call: Stream): void => {
+    const effect = faults.take(place, { node: String(instance), type: method });
+    const outcome = effect === undefined ? 'OK' : `(fault ${JSON.stringify(effect)})`;
+    record({ node: `mirror-${instance}`, method, transactionId: '', outcome });
+    if (effect === undefined) work(call);
+    else act(call, effect);
+  };
+}
+
+function subscribeTopic({ ledger, context }: MirrorGrpcOptions, call: Stream): void {
   const query = mirror.ConsensusTopicQuery.decode(call.request);
   const topic = ledger.state.topics.get(topicText(query.topicID));
-  if (topic === undefined) {
-    call.emit('error', { code: INVALID_ARGUMENT, details: 'unknown topic' });
+  if (topic === undefined || !isVisible(context, { handledAtMs: topic.createdAtMs })) {
+    call.emit('error', { code: NOT_FOUND, details: 'Topic does not exist' });
     return;
   }
   const from = timeToNanos(query.consensusStartTime);
   const until = query.consensusEndTime == null ? undefined : timeToNanos(query.consensusEndTime);
-  const limit = Number(toBig(query.limit));
+  if (until !== undefined && until < from) {
+    call.emit('error', { code: INVALID_ARGUMENT, details: 'End time must be after start time' });
+    return;
+  }
+  streamRows({ ledger, context, call, topic, from, until, limit: Number(toBig(query.limit)) });
+}
+
+interface Subscription {
+  readonly ledger: Ledger;
+  readonly context: MirrorContext;
+  readonly call: Stream;
+  readonly topic: Topic;
+  readonly from: bigint;
+  readonly until: bigint | undefined;
+  /** 0: none. */
+  readonly limit: number;
+}
+
+/** Sends rows in their order as they become visible: after consensus and the lag, after a pause, after the clock moved. */
+function streamRows({ ledger, context, call, topic, from, until, limit }: Subscription): void {
+  let next = 0;
   let sent = 0;
-  const send = (row: TopicMessage): void => {
-    if (row.topic !== topic.id || row.consensusNanos < from || (limit > 0 && sent >= limit)) return;
-    if (until !== undefined && row.consensusNanos >= until) {
-      stop();
-      call.end();
-      return;
-    }
-    call.write(Buffer.from(encodeMessage(row)));
-    sent += 1;
-    if (limit > 0 && sent >= limit) {
-      stop();
-      call.end();
-    }
-  };
   const timers = new Set<NodeJS.Timeout>();
-  const unlisten = ledger.onHandled(({ message }) => {
-    if (message === undefined) return;
+  const flush = (): void => {
+    let isOver = false;
+    for (let row = topic.messages[next]; !isOver && row !== undefined && isVisible(context, row); ) {
+      isOver = until !== undefined && row.consensusNanos >= until;
+      if (!isOver && row.consensusNanos >= from) {
+        call.write(Buffer.from(encodeMessage(row)));
+        sent += 1;
+        isOver = sent === limit;
+      }
+      row = topic.messages[++next];
+    }
+    if (isOver || (until !== undefined && context.clock.nowNanos() >= until)) finish();
+  };
+  const flushIn = (ms: number): void => {
     const timer = setTimeout(() => {
       timers.delete(timer);
-      send(message);
-    }, context.control.lagMs).unref();
+      flush();
+    }, ms).unref();
     timers.add(timer);
-  });
+  };
+  const unlisten = [
+    ledger.onHandled(({ message }) => {
+      if (message?.topic === topic.id) flushIn(context.control.lagMs);
+    }),
+    context.clock.onMove(flush),
+    context.control.onChange(flush),
+  ];
   const stop = (): void => {
-    unlisten();
+    for (const end of unlisten) end();
     for (const timer of timers) clearTimeout(timer);
+    timers.clear();
+  };
+  const finish = (): void => {
+    stop();
+    call.end();
   };
   call.on('cancelled', stop);
-  for (const row of topic.messages) if (isVisible(context, row)) send(row);
+  if (until !== undefined) {
+    const leftMs = Number((until - context.clock.nowNanos()) / 1_000_000n) + 1;
+    if (leftMs > 0 && leftMs < 2 ** 31) flushIn(leftMs);
+  }
+  flush();
 }
 
 function encodeMessage(row: TopicMessage): Uint8Array {
@@ -96,12 +173,26 @@ function encodeMessage(row: TopicMessage): Uint8Array {
   }).finish();
 }
 
-function sendNodes({ nodes }: MirrorContext, call: Stream): void {
-  for (const [i, [id, address]] of [...nodes].entries()) {
-    const [host = '', port = '0'] = address.split(':');
-    const endpoint = { ipAddressV4: Uint8Array.from(host.split('.').map(Number)), port: Number(port) };
-    const node = { nodeId: toLong(BigInt(i)), nodeAccountId: accountId(id), serviceEndpoint: [endpoint] };
-    call.write(Buffer.from(proto.NodeAddress.encode(node).finish()));
+/** Both files of the address book hold every node, its plain port and its TLS port. */
+function sendNodes({ book }: MirrorContext, call: Stream): void {
+  const query = mirror.AddressBookQuery.decode(call.request);
+  if (!ADDRESS_BOOK_FILES.includes(toBig(query.fileId?.fileNum))) {
+    call.emit('error', { code: NOT_FOUND, details: 'Address book does not exist' });
+    return;
+  }
+  const limit = query.limit > 0 ? query.limit : book.nodes.length;
+  for (const node of book.nodes.slice(0, limit)) {
+    const ipAddressV4 = Uint8Array.from(node.host.split('.').map(Number));
+    const ports = [node.port, node.tlsPort].filter((port) => port !== undefined);
+    const bytes = proto.NodeAddress.encode({
+      nodeId: toLong(BigInt(node.index)),
+      nodeAccountId: accountId(node.accountId),
+      RSA_PubKey: rsaPublicKeyHex(node.identity),
+      nodeCertHash: Buffer.from(certificateHashHex(node.identity), 'utf8'),
+      description: `simulated node ${node.index}`,
+      serviceEndpoint: ports.map((port) => ({ ipAddressV4, port })),
+    }).finish();
+    call.write(Buffer.from(bytes));
   }
   call.end();
 }

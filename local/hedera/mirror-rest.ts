@@ -1,239 +1,108 @@
-/** A mirror node's REST interface under `/api/v1`, read-only, over the shared ledger with its own lag. */
+/** A mirror node's REST interface under `/api/v1`, over the shared ledger with its own lag, and the pages of an explorer. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { explorerPage } from './explorer.ts';
 import type { FaultEffect, Faults } from './faults.ts';
-import {
-  blockJson,
-  exchangeRateJson,
-  feesJson,
-  isVisible,
-  keyJson,
-  type MirrorContext,
-  messageJson,
-  newestBlock,
-  nodesJson,
-  topicJson,
-  transactionJson,
-} from './mirror-view.ts';
-import { nanosToText } from './wire.ts';
+import type { MirrorContext } from './mirror-context.ts';
+import { type Answer, ok, problem } from './mirror-query.ts';
+import { answerRoute } from './mirror-routes.ts';
+import type { CallRecord } from './node-server.ts';
 
-const DEFAULT_LIMIT = 25;
-const MAX_LIMIT = 100;
-const NOT_FOUND = { _status: { messages: [{ message: 'Not found' }] } };
+const MAX_BODY_BYTES = 64 * 1_024;
 
-type Answer = { readonly status: number; readonly body: Record<string, unknown> };
-const ok = (body: Record<string, unknown>): Answer => ({ status: 200, body });
-const notFound: Answer = { status: 404, body: NOT_FOUND };
-const badParameter = (name: string): Answer => ({
-  status: 400,
-  body: { _status: { messages: [{ message: `Invalid parameter: ${name}` }] } },
-});
+export interface MirrorRestOptions {
+  readonly context: MirrorContext;
+  readonly faults: Faults;
+  /** 0 is the first. */
+  readonly instance: number;
+  readonly host: string;
+  /** 0: any. */
+  readonly port: number;
+  readonly record: (call: CallRecord) => void;
+  /** Takes this mirror's REST interface off its port at once. */
+  readonly die: () => void;
+}
 
-/** Binds `host:port` (port 0: any); resolves to the server, whose address tells the port. */
-export async function startMirrorRest(
-  context: MirrorContext,
-  faults: Faults,
-  instance: number,
-  host: string,
-  port: number,
-): Promise<Server> {
+/** Resolves to the server, whose address tells the port. */
+export async function startMirrorRest(options: MirrorRestOptions): Promise<Server> {
   const server = createServer((request, response) => {
-    const url = new URL(request.url ?? '/', `http://${host}`);
-    const explored = explorerPage(context, url.pathname);
-    if (explored !== undefined) {
-      response.writeHead(explored.found ? 200 : 404, { 'content-type': 'text/html; charset=utf-8' });
-      response.end(explored.html);
-      return;
-    }
-    const effect = faults.take('mirrorRest', { node: String(instance), type: url.pathname.split('/')[3] ?? '' });
-    if (effect !== undefined && 'drop' in effect) return;
-    const send = (): void => sendAnswer(response, corrupt(route(context, request, url), effect));
-    if (effect !== undefined && 'delayMs' in effect) setTimeout(send, effect.delayMs).unref();
-    else if (effect !== undefined && 'http' in effect)
-      sendAnswer(response, { status: effect.http, body: { _status: { messages: [{ message: 'injected' }] } } });
-    else send();
+    answer(options, request, response).catch((error: unknown) => {
+      if (!response.headersSent) send(response, problem(500, error instanceof Error ? error.message : 'unknown'));
+    });
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, host, () => resolve());
+    server.listen(options.port, options.host, () => resolve());
   });
   return server;
 }
 
-function sendAnswer(response: ServerResponse, { status, body }: Answer): void {
+async function answer(
+  { context, faults, instance, host, record, die }: MirrorRestOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const url = new URL(request.url ?? '/', `http://${host}`);
+  const explored = explorerPage(context, url.pathname);
+  if (explored !== undefined) {
+    response.writeHead(explored.found ? 200 : 404, { 'content-type': 'text/html; charset=utf-8' });
+    response.end(explored.html);
+    return;
+  }
+  const body = await readBody(request);
+  const effect = faults.take('mirrorRest', { node: String(instance), type: url.pathname.split('/')[3] ?? '' });
+  const note = (outcome: string): void =>
+    record({
+      node: `mirror-${instance}`,
+      method: `${request.method} ${url.pathname}`,
+      transactionId: '',
+      outcome: effect === undefined ? outcome : `${outcome} (fault ${JSON.stringify(effect)})`.trim(),
+    });
+  if (effect !== undefined && ('drop' in effect || 'kill' in effect)) {
+    note('');
+    if ('kill' in effect) die();
+    return;
+  }
+  const reply = (): void => {
+    const answered = corrupt(route(context, request.method ?? '', url, body), effect);
+    const said = effect !== undefined && 'http' in effect ? problem(effect.http, 'injected') : answered;
+    note(String(said.status));
+    send(response, said);
+  };
+  if (effect !== undefined && 'delayMs' in effect) setTimeout(reply, effect.delayMs).unref();
+  else reply();
+}
+
+async function readBody(request: IncomingMessage): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_BODY_BYTES) throw new Error('the body is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function route(context: MirrorContext, method: string, url: URL, body: Uint8Array): Answer {
+  const PREFIX = '/api/v1/';
+  if (!url.pathname.startsWith(PREFIX)) return problem(404, 'Not found');
+  try {
+    const path = decodeURIComponent(url.pathname.slice(PREFIX.length)).replace(/\/$/, '');
+    return answerRoute(method, path, { context, url, body });
+  } catch (error) {
+    if (error instanceof URIError) return problem(400, 'Invalid path');
+    throw error;
+  }
+}
+
+function send(response: ServerResponse, { status, body }: Answer): void {
   response.writeHead(status, { 'content-type': 'application/json; charset=utf-8', 'access-control-allow-origin': '*' });
   response.end(JSON.stringify(body));
 }
 
-function route(context: MirrorContext, request: IncomingMessage, url: URL): Answer {
-  const [api, version, ...path] = url.pathname.split('/').slice(1).map(decodeURIComponent);
-  if (api !== 'api' || version !== 'v1') return notFound;
-  if (request.method !== 'GET' && !(request.method === 'POST' && url.pathname.endsWith('/network/fees')))
-    return notFound;
-  const { state } = context;
-  const [resource, id, sub, key] = path;
-  switch (resource) {
-    case 'topics': {
-      if (id === 'messages') return messageByTime(context, sub ?? '');
-      const topic = state.topics.get(id ?? '');
-      if (topic === undefined || !isVisible(context, { handledAtMs: topic.createdAtMs })) return notFound;
-      if (sub === undefined) return ok(topicJson(topic));
-      if (sub !== 'messages') return notFound;
-      if (key === undefined) return listMessages(context, topic.id, url);
-      const row = /^[1-9][0-9]{0,15}$/.test(key) ? topic.messages[Number(key) - 1] : undefined;
-      return row !== undefined && isVisible(context, row) ? ok(messageJson(row)) : notFound;
-    }
-    case 'transactions':
-      return id === undefined ? listTransactions(context, url) : transactionById(context, id, url);
-    case 'blocks':
-      return id === undefined ? listBlocks(context, url) : blockByNumber(context, id);
-    case 'accounts': {
-      const account = state.accounts.get(id ?? '');
-      if (account === undefined) return notFound;
-      const balance = {
-        balance: Number(account.balanceTinybars),
-        timestamp: nanosToText(context.clock.nowNanos()),
-        tokens: [],
-      };
-      return ok({ account: account.id, balance, deleted: false, key: keyJson(account.key), memo: '' });
-    }
-    case 'balances': {
-      const account = state.accounts.get(url.searchParams.get('account.id') ?? '');
-      const balances =
-        account === undefined ? [] : [{ account: account.id, balance: Number(account.balanceTinybars), tokens: [] }];
-      return ok({ balances, links: { next: null }, timestamp: nanosToText(context.clock.nowNanos()) });
-    }
-    case 'network':
-      if (id === 'nodes') return ok({ nodes: nodesJson(context), links: { next: null } });
-      if (id === 'exchangerate') return ok(exchangeRateJson());
-      return id === 'fees' ? ok(feesJson()) : notFound;
-    default:
-      return notFound;
-  }
-}
-
-function messageByTime(context: MirrorContext, timestamp: string): Answer {
-  for (const topic of context.state.topics.values()) {
-    const row = topic.messages.find((message) => nanosToText(message.consensusNanos) === timestamp);
-    if (row !== undefined && isVisible(context, row)) return ok(messageJson(row));
-  }
-  return notFound;
-}
-
-function transactionById(context: MirrorContext, mirrorId: string, url: URL): Answer {
-  const match = /^(\d+\.\d+\.\d+)-(\d+)-(\d{9})$/.exec(mirrorId);
-  if (match === null) return badParameter('transactionId');
-  const nonce = url.searchParams.get('nonce');
-  const rows = (context.state.byId.get(`${match[1]}@${match[2]}.${match[3]}`) ?? []).filter((row) =>
-    isVisible(context, row),
-  );
-  return rows.length === 0 || (nonce !== null && nonce !== '0')
-    ? notFound
-    : ok({ transactions: rows.map(transactionJson) });
-}
-
-interface Page {
-  readonly limit: number;
-  readonly isDescending: boolean;
-}
-
-function readPage(url: URL, defaultOrder: 'asc' | 'desc'): Page | undefined {
-  const limit = url.searchParams.get('limit') ?? String(DEFAULT_LIMIT);
-  const order = url.searchParams.get('order') ?? defaultOrder;
-  if (!/^[1-9][0-9]{0,8}$/.test(limit) || (order !== 'asc' && order !== 'desc')) return undefined;
-  return { limit: Math.min(Number(limit), MAX_LIMIT), isDescending: order === 'desc' };
-}
-
-/** Whether `value` passes every `name=op:bound` of the query; `undefined` if one is malformed. */
-function readRange(
-  url: URL,
-  name: string,
-  parse: (text: string) => bigint | undefined,
-): ((value: bigint) => boolean) | undefined {
-  const tests: ((value: bigint) => boolean)[] = [];
-  for (const text of url.searchParams.getAll(name)) {
-    const [op, bound] = text.includes(':') ? (text.split(':', 2) as [string, string]) : ['eq', text];
-    const limit = parse(bound);
-    if (limit === undefined) return undefined;
-    const compare: Record<string, (value: bigint) => boolean> = {
-      eq: (value) => value === limit,
-      gt: (value) => value > limit,
-      gte: (value) => value >= limit,
-      lt: (value) => value < limit,
-      lte: (value) => value <= limit,
-    };
-    const test = Object.hasOwn(compare, op) ? compare[op] : undefined;
-    if (test === undefined) return undefined;
-    tests.push(test);
-  }
-  return (value) => tests.every((test) => test(value));
-}
-
-const parseInteger = (text: string): bigint | undefined => (/^[0-9]{1,18}$/.test(text) ? BigInt(text) : undefined);
-
-function parseTimestamp(text: string): bigint | undefined {
-  const match = /^([0-9]{1,10})(?:\.([0-9]{1,9}))?$/.exec(text);
-  return match === null ? undefined : BigInt(match[1] ?? 0) * 1_000_000_000n + BigInt((match[2] ?? '').padEnd(9, '0'));
-}
-
-function listMessages(context: MirrorContext, topicId: string, url: URL): Answer {
-  const page = readPage(url, 'asc');
-  const inSequence = readRange(url, 'sequencenumber', parseInteger);
-  const inTime = readRange(url, 'timestamp', parseTimestamp);
-  if (page === undefined) return badParameter('limit');
-  if (inSequence === undefined) return badParameter('sequencenumber');
-  if (inTime === undefined) return badParameter('timestamp');
-  const rows = (context.state.topics.get(topicId)?.messages ?? []).filter(
-    (row) => isVisible(context, row) && inSequence(row.sequenceNumber) && inTime(row.consensusNanos),
-  );
-  const shown = cut(rows, page);
-  const last = shown.at(-1);
-  const next =
-    last === undefined || shown.length === rows.length
-      ? null
-      : `${url.pathname}?limit=${page.limit}&order=${page.isDescending ? 'desc' : 'asc'}&sequencenumber=${page.isDescending ? 'lt' : 'gt'}:${last.sequenceNumber}`;
-  return ok({ links: { next }, messages: shown.map(messageJson) });
-}
-
-function listTransactions(context: MirrorContext, url: URL): Answer {
-  const page = readPage(url, 'desc');
-  const inTime = readRange(url, 'timestamp', parseTimestamp);
-  if (page === undefined) return badParameter('limit');
-  if (inTime === undefined) return badParameter('timestamp');
-  const account = url.searchParams.get('account.id');
-  const rows = context.state.transactions.filter(
-    (row) => isVisible(context, row) && inTime(row.consensusNanos) && (account === null || row.payer === account),
-  );
-  const shown = cut(rows, page);
-  const last = shown.at(-1);
-  const next =
-    last === undefined || shown.length === rows.length
-      ? null
-      : `${url.pathname}?limit=${page.limit}&order=${page.isDescending ? 'desc' : 'asc'}&timestamp=${page.isDescending ? 'lt' : 'gt'}:${nanosToText(last.consensusNanos)}`;
-  return ok({ links: { next }, transactions: shown.map(transactionJson) });
-}
-
-function cut<T>(rows: readonly T[], page: Page): T[] {
-  return (page.isDescending ? rows.toReversed() : rows).slice(0, page.limit);
-}
-
-function listBlocks(context: MirrorContext, url: URL): Answer {
-  const page = readPage(url, 'desc');
-  if (page === undefined) return badParameter('limit');
-  const newest = newestBlock(context);
-  const count = Math.min(page.limit, newest + 1);
-  const numbers = Array.from({ length: Math.max(0, count) }, (_, i) => (page.isDescending ? newest - i : i));
-  return ok({ blocks: numbers.map((number) => blockJson(context, number)), links: { next: null } });
-}
-
-function blockByNumber(context: MirrorContext, text: string): Answer {
-  const number = /^[0-9]{1,12}$/.test(text) ? Number(text) : -1;
-  return number < 0 || number > newestBlock(context) ? notFound : ok(blockJson(context, number));
-}
-
 /** A lying mirror: one member of every message in the answer is another. */
-function corrupt(answer: Answer, effect: FaultEffect | undefined): Answer {
-  if (effect === undefined || !('corrupt' in effect) || answer.status !== 200) return answer;
+function corrupt(answered: Answer, effect: FaultEffect | undefined): Answer {
+  if (effect === undefined || !('corrupt' in effect) || answered.status !== 200) return answered;
   const lie = (row: Record<string, unknown>): Record<string, unknown> => {
     switch (effect.corrupt) {
       case 'message':
@@ -248,7 +117,7 @@ function corrupt(answer: Answer, effect: FaultEffect | undefined): Answer {
         return { ...row, payer_account_id: '0.0.666' };
     }
   };
-  const { messages } = answer.body;
-  if (Array.isArray(messages)) return ok({ ...answer.body, messages: messages.map(lie) });
-  return 'running_hash' in answer.body ? ok(lie(answer.body)) : answer;
+  const { messages } = answered.body;
+  if (Array.isArray(messages)) return ok({ ...answered.body, messages: messages.map(lie) });
+  return 'running_hash' in answered.body ? ok(lie(answered.body)) : answered;
 }

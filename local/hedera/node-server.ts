@@ -1,4 +1,4 @@
-/** One consensus node on a socket: unary gRPC `/proto.<Service>/<method>` in plain text, as the SDK speaks it. */
+/** One consensus node on its sockets: unary gRPC `/proto.<Service>/<method>`, in plain text and over TLS, as the SDK speaks it. */
 import {
   type handleUnaryCall,
   type MethodDefinition,
@@ -7,15 +7,19 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { proto } from '@hiero-ledger/proto';
-import type { FaultEffect, Faults } from './faults.ts';
+import type { FaultEffect, FaultPlace, Faults } from './faults.ts';
 import type { Ledger } from './ledger.ts';
+import type { NodeIdentity } from './node-identity.ts';
 import { answerQuery } from './queries.ts';
+import { type CallKind, SERVICES } from './services.ts';
 import { decodeTransaction } from './transaction.ts';
-import { codeOf, type Status, topicText } from './wire.ts';
+import { codeOf, type Status, topicText, transactionIdText } from './wire.ts';
 
 const MAX_REQUEST_BYTES = 64 * 1_024;
+const RECEIPT_METHODS = ['getTransactionReceipts', 'getTxRecordByTxID'];
 
 export interface CallRecord {
+  /** `0.0.3`, or a mirror: `mirror-0`. */
   readonly node: string;
   readonly method: string;
   readonly transactionId: string;
@@ -26,74 +30,56 @@ export interface NodeContext {
   readonly ledger: Ledger;
   readonly faults: Faults;
   readonly record: (call: CallRecord) => void;
+  /** Of this node, which may change while it runs. */
+  readonly accountId: () => string;
+  readonly areBalancesBusy: () => boolean;
+  /** Takes this node off its ports at once, whatever it was doing. */
+  readonly die: () => void;
 }
 
-/** Methods by service; anything else of these services answers NOT_SUPPORTED instead of hanging. */
-const TRANSACTIONS: Readonly<Record<string, readonly string[]>> = {
-  ConsensusService: ['createTopic', 'updateTopic', 'deleteTopic', 'submitMessage'],
-  CryptoService: [
-    'createAccount',
-    'updateAccount',
-    'cryptoTransfer',
-    'cryptoDelete',
-    'approveAllowances',
-    'deleteAllowances',
-  ],
-  FileService: ['createFile', 'updateFile', 'deleteFile', 'appendContent'],
-  SmartContractService: ['createContract', 'updateContract', 'contractCallMethod', 'deleteContract', 'callEthereum'],
-  TokenService: ['createToken', 'mintToken', 'burnToken', 'associateTokens', 'deleteToken'],
-  ScheduleService: ['createSchedule', 'signSchedule', 'deleteSchedule'],
-  UtilService: ['prng', 'atomicBatch'],
-};
-const QUERIES: Readonly<Record<string, readonly string[]>> = {
-  ConsensusService: ['getTopicInfo'],
-  CryptoService: [
-    'getTransactionReceipts',
-    'getTxRecordByTxID',
-    'getAccountInfo',
-    'cryptoGetBalance',
-    'getAccountRecords',
-  ],
-  NetworkService: ['getVersionInfo', 'getAccountDetails', 'getExecutionTime'],
-  FileService: ['getFileContent', 'getFileInfo'],
-  SmartContractService: ['contractCallLocalMethod', 'getContractInfo'],
-  TokenService: ['getTokenInfo'],
-  ScheduleService: ['getScheduleInfo'],
-};
+export interface Listener {
+  readonly host: string;
+  /** 0: any. */
+  readonly port: number;
+  /** Plain text without it. */
+  readonly tls?: NodeIdentity;
+}
 
-/** Binds a node to `host:port` (port 0: any); resolves to the port. */
+/** Binds a node to every listener; resolves to their ports, in their order. */
 export async function startNodeServer(
   context: NodeContext,
-  node: string,
-  host: string,
-  port: number,
-): Promise<{ port: number; stop: () => void }> {
+  listeners: readonly Listener[],
+): Promise<{ readonly ports: readonly number[]; readonly stop: () => void }> {
   const server = new Server({ 'grpc.max_receive_message_length': MAX_REQUEST_BYTES });
-  for (const service of new Set([...Object.keys(TRANSACTIONS), ...Object.keys(QUERIES)])) {
+  for (const [service, methods] of SERVICES) {
     const definition: Record<string, MethodDefinition<Buffer, Buffer>> = {};
     const implementation: UntypedServiceImplementation = {};
-    const add = (method: string, handler: handleUnaryCall<Buffer, Buffer>): void => {
+    for (const [method, kind] of methods) {
       definition[method] = unary(`/proto.${service}/${method}`);
-      implementation[method] = handler;
-    };
-    for (const method of TRANSACTIONS[service] ?? [])
-      add(
-        method,
-        answerCall(context, node, method, (bytes) => answerTransaction(context, node, bytes)),
-      );
-    for (const method of QUERIES[service] ?? [])
-      add(
-        method,
-        answerCall(context, node, method, (bytes, failWith) => answer(context, node, bytes, failWith)),
-      );
+      implementation[method] = answerCall(context, method, kind);
+    }
     server.addService(definition, implementation);
   }
-  const bound = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, at) =>
-      error ? reject(error) : resolve(at),
-    ),
+  const ports: number[] = [];
+  try {
+    for (const { host, port, tls } of listeners) ports.push(await bind(server, `${host}:${port}`, tls));
+  } catch (error) {
+    server.forceShutdown();
+    throw error;
+  }
+  return { ports, stop: () => server.forceShutdown() };
+}
+
+function bind(server: Server, address: string, tls: NodeIdentity | undefined): Promise<number> {
+  const credentials =
+    tls === undefined
+      ? ServerCredentials.createInsecure()
+      : ServerCredentials.createSsl(null, [
+          { private_key: Buffer.from(tls.privateKey), cert_chain: Buffer.from(tls.certificate) },
+        ]);
+  return new Promise((resolve, reject) =>
+    server.bindAsync(address, credentials, (error, port) => (error ? reject(error) : resolve(port))),
   );
-  return { port: bound, stop: () => server.forceShutdown() };
 }
 
 interface CallAnswer {
@@ -102,60 +88,95 @@ interface CallAnswer {
   readonly outcome: string;
 }
 
-function answerTransaction({ ledger }: NodeContext, node: string, bytes: Uint8Array): CallAnswer {
-  const status = ledger.submit(node, bytes);
-  return { ...precheck(status), transactionId: decodeTransaction(bytes)?.id ?? '' };
-}
-
-function precheck(status: Status): CallAnswer {
-  const bytes = proto.TransactionResponse.encode({ nodeTransactionPrecheckCode: codeOf(status) }).finish();
-  return { bytes, transactionId: '', outcome: status };
-}
-
-function answer({ ledger }: NodeContext, node: string, bytes: Uint8Array, failWith?: Status): CallAnswer {
-  const query = proto.Query.decode(bytes);
-  const response = answerQuery(ledger, node, query, failWith);
-  return { bytes: proto.Response.encode(response).finish(), transactionId: '', outcome: query.query ?? 'none' };
-}
-
-/** Runs one call through the faults: refused before, lost after, slow, or never answered. */
-function answerCall(
-  context: NodeContext,
-  node: string,
-  method: string,
-  work: (bytes: Uint8Array, failWith?: Status) => CallAnswer,
-): handleUnaryCall<Buffer, Buffer> {
-  const isTransaction = Object.values(TRANSACTIONS).some((methods) => methods.includes(method));
-  return (call, callback) => {
-    const effect = context.faults.take(isTransaction ? 'ingest' : 'query', {
-      node,
-      type: method,
-      ...factsOf(isTransaction, call.request),
-    });
-    const finish = (result: CallAnswer): void => {
-      context.record({ node, method, transactionId: result.transactionId, outcome: outcomeOf(effect, result) });
-      if (effect !== undefined && 'drop' in effect) return;
-      if (effect !== undefined && 'grpc' in effect) callback({ code: effect.grpc, details: 'injected' });
-      else callback(null, Buffer.from(result.bytes));
-    };
-    try {
-      if (effect !== undefined && 'grpc' in effect && effect.when === 'before')
-        return finish({ bytes: new Uint8Array(), transactionId: '', outcome: '' });
-      if (effect !== undefined && 'precheck' in effect)
-        return finish(isTransaction ? precheck(effect.precheck) : work(call.request, effect.precheck));
-      if (effect !== undefined && 'delayMs' in effect) {
-        setTimeout(() => finish(work(call.request)), effect.delayMs).unref();
-        return;
-      }
-      finish(work(call.request));
-    } catch (error) {
-      callback({ code: 3, details: error instanceof Error ? error.message : 'malformed request' });
-    }
+function answerTransaction({ ledger, accountId }: NodeContext, bytes: Uint8Array, ordered?: Status): CallAnswer {
+  const status = ledger.submit(accountId(), bytes, ordered);
+  return {
+    bytes: proto.TransactionResponse.encode({ nodeTransactionPrecheckCode: codeOf(status) }).finish(),
+    transactionId: decodeTransaction(bytes)?.id ?? '',
+    outcome: status,
   };
 }
 
-function factsOf(isTransaction: boolean, bytes: Uint8Array): { payer?: string; topic?: string } {
-  const transaction = isTransaction ? decodeTransaction(bytes) : undefined;
+async function answerOneQuery(context: NodeContext, bytes: Uint8Array, effect?: FaultEffect): Promise<CallAnswer> {
+  const { ledger, accountId, areBalancesBusy } = context;
+  const query = proto.Query.decode(bytes);
+  const asked = query.transactionGetReceipt?.transactionID ?? query.transactionGetRecord?.transactionID;
+  const failWith = effect !== undefined && 'precheck' in effect ? effect.precheck : undefined;
+  const response = await answerQuery(
+    { ledger, node: accountId(), failWith, areBalancesBusy: areBalancesBusy() },
+    query,
+  );
+  const said = effect !== undefined && 'status' in effect ? withStatus(response, effect.status) : response;
+  return {
+    bytes: proto.Response.encode(said).finish(),
+    transactionId: asked ? transactionIdText(asked) : '',
+    outcome: outcomeOfQuery(said),
+  };
+}
+
+/** A receipt that says another status than the transaction had. */
+function withStatus(response: proto.IResponse, status: Status): proto.IResponse {
+  const { transactionGetReceipt: answer } = response;
+  return answer?.receipt
+    ? { transactionGetReceipt: { ...answer, receipt: { ...answer.receipt, status: codeOf(status) } } }
+    : response;
+}
+
+function outcomeOfQuery(response: proto.IResponse): string {
+  const [member, answer] = Object.entries(response)[0] as [string, { header?: proto.IResponseHeader }];
+  const code = answer.header?.nodeTransactionPrecheckCode ?? 0;
+  return `${member} ${proto.ResponseCodeEnum[code]}`;
+}
+
+/** Runs one call through the faults: refused before, lost after, slow, never answered, or the node's end. */
+function answerCall(context: NodeContext, method: string, kind: CallKind): handleUnaryCall<Buffer, Buffer> {
+  const place: FaultPlace = kind === 'transaction' ? 'ingest' : RECEIPT_METHODS.includes(method) ? 'receipt' : 'query';
+  const work = async (bytes: Uint8Array, effect: FaultEffect | undefined): Promise<CallAnswer> => {
+    if (kind === 'query') return answerOneQuery(context, bytes, effect);
+    return answerTransaction(
+      context,
+      bytes,
+      effect !== undefined && 'precheck' in effect ? effect.precheck : undefined,
+    );
+  };
+  return (call, callback) => {
+    const node = context.accountId();
+    const effect = context.faults.take(place, { node, type: method, ...factsOf(kind, call.request) });
+    const record = (result: Pick<CallAnswer, 'transactionId' | 'outcome'>): void =>
+      context.record({ node, method, transactionId: result.transactionId, outcome: outcomeOf(effect, result.outcome) });
+    if (effect !== undefined && 'kill' in effect && effect.when !== 'after') {
+      record({ transactionId: decodeIfTransaction(kind, call.request)?.id ?? '', outcome: '' });
+      context.die();
+      return;
+    }
+    if (effect !== undefined && 'grpc' in effect && effect.when === 'before') {
+      record({ transactionId: decodeIfTransaction(kind, call.request)?.id ?? '', outcome: '' });
+      callback({ code: effect.grpc, details: 'injected' });
+      return;
+    }
+    const answer = (): void => {
+      work(call.request, effect).then(
+        (result) => {
+          record(result);
+          if (effect !== undefined && 'drop' in effect) return;
+          if (effect !== undefined && 'kill' in effect) context.die();
+          else if (effect !== undefined && 'grpc' in effect) callback({ code: effect.grpc, details: 'injected' });
+          else callback(null, Buffer.from(result.bytes));
+        },
+        (error: unknown) =>
+          callback({ code: 3, details: error instanceof Error ? error.message : 'malformed request' }),
+      );
+    };
+    if (effect !== undefined && 'delayMs' in effect) setTimeout(answer, effect.delayMs).unref();
+    else answer();
+  };
+}
+
+const decodeIfTransaction = (kind: CallKind, bytes: Uint8Array) =>
+  kind === 'transaction' ? decodeTransaction(bytes) : undefined;
+
+function factsOf(kind: CallKind, bytes: Uint8Array): { payer?: string; topic?: string } {
+  const transaction = decodeIfTransaction(kind, bytes);
   const topic = transaction?.body.consensusSubmitMessage?.topicID;
   return {
     ...(transaction === undefined ? {} : { payer: transaction.payer }),
@@ -163,8 +184,8 @@ function factsOf(isTransaction: boolean, bytes: Uint8Array): { payer?: string; t
   };
 }
 
-function outcomeOf(effect: FaultEffect | undefined, result: CallAnswer): string {
-  return effect === undefined ? result.outcome : `${result.outcome} (fault ${JSON.stringify(effect)})`;
+function outcomeOf(effect: FaultEffect | undefined, outcome: string): string {
+  return effect === undefined ? outcome : `${outcome} (fault ${JSON.stringify(effect)})`.trim();
 }
 
 function unary(path: string) {

@@ -1,8 +1,12 @@
-/** A consensus node's answers to queries: receipts and records (free), topic, account and version (any payment goes). */
+/**
+ * A consensus node's answers to queries: receipts and balances (free), records, topics, accounts and versions (paid, any
+ * well-formed payment goes). A new query is one line in `ANSWERS`; the others answer NOT_SUPPORTED.
+ */
 import { proto } from '@hiero-ledger/proto';
-import { FEE_SCHEDULE } from './fees.ts';
+import { FEE_SCHEDULE, queryFee } from './fees.ts';
 import type { Ledger, ReceiptAnswer } from './ledger.ts';
-import type { HandledTransaction } from './state.ts';
+import { evmAddressOfAccount, type HandledTransaction } from './state.ts';
+import { decodeTransaction } from './transaction.ts';
 import {
   accountId,
   accountText,
@@ -15,60 +19,81 @@ import {
   transactionIdText,
 } from './wire.ts';
 
-const QUERY_COST_TINYBARS = 83_333n;
 const YEAR_NANOS = 31_536_000_000_000_000n;
 
-/** Answers one query as `node` would; `failWith` answers its header with that status instead. */
-export function answerQuery(ledger: Ledger, node: string, query: proto.Query, failWith?: Status): proto.IResponse {
-  if (query.transactionGetReceipt)
-    return { transactionGetReceipt: answerReceipt(ledger, node, query.transactionGetReceipt, failWith) };
-  if (query.transactionGetRecord)
-    return { transactionGetRecord: answerRecord(ledger, node, query.transactionGetRecord, failWith) };
-  if (query.consensusGetTopicInfo)
-    return { consensusGetTopicInfo: answerTopic(ledger, query.consensusGetTopicInfo, failWith) };
-  if (query.cryptogetAccountBalance) {
-    const id = accountText(query.cryptogetAccountBalance.accountID);
-    const account = ledger.state.accounts.get(id);
-    const status = failWith ?? (account === undefined ? 'INVALID_ACCOUNT_ID' : 'OK');
-    return {
-      cryptogetAccountBalance: {
-        header: header(query.cryptogetAccountBalance.header, status, false),
-        accountID: accountId(id),
-        balance: toLong(account?.balanceTinybars ?? 0n),
-      },
-    };
-  }
-  if (query.cryptoGetInfo) return { cryptoGetInfo: answerAccount(ledger, query.cryptoGetInfo, failWith) };
-  if (query.networkGetVersionInfo) {
-    const version = { major: 0, minor: 75, patch: 0 };
-    const head = header(query.networkGetVersionInfo.header, failWith ?? 'OK', true);
-    return { networkGetVersionInfo: { header: head, hapiProtoVersion: version, hederaServicesVersion: version } };
-  }
-  return { transactionGetReceipt: { header: header(undefined, 'NOT_SUPPORTED', false) } };
+export interface QueryContext {
+  readonly ledger: Ledger;
+  /** The account of the node that is asked. */
+  readonly node: string;
+  /** Answers the header with this status instead. */
+  readonly failWith?: Status | undefined;
+  /** Balance queries are throttled to nothing, as the network has announced: they answer BUSY. */
+  readonly areBalancesBusy: boolean;
 }
 
-/** Asked for its cost, a paid query answers with that alone. */
-function header(asked: proto.IQueryHeader | null | undefined, status: Status, isPaid: boolean): proto.IResponseHeader {
+type Answered = proto.IResponse | Promise<proto.IResponse>;
+
+/** By the member of `Query` that is set; the answer is in the member of `Response` with the same name. */
+const ANSWERS: Readonly<Record<string, (context: QueryContext, query: proto.Query) => Answered>> = {
+  transactionGetReceipt: (context, { transactionGetReceipt }) => ({
+    transactionGetReceipt: answerReceipt(context, transactionGetReceipt ?? {}),
+  }),
+  transactionGetRecord: (context, { transactionGetRecord }) => ({
+    transactionGetRecord: answerRecord(context, transactionGetRecord ?? {}),
+  }),
+  consensusGetTopicInfo: (context, { consensusGetTopicInfo }) => ({
+    consensusGetTopicInfo: answerTopic(context, consensusGetTopicInfo ?? {}),
+  }),
+  cryptogetAccountBalance: (context, { cryptogetAccountBalance }) => ({
+    cryptogetAccountBalance: answerBalance(context, cryptogetAccountBalance ?? {}),
+  }),
+  cryptoGetInfo: (context, { cryptoGetInfo }) => ({ cryptoGetInfo: answerAccount(context, cryptoGetInfo ?? {}) }),
+  networkGetVersionInfo: (context, { networkGetVersionInfo }) => ({
+    networkGetVersionInfo: answerVersion(context, networkGetVersionInfo ?? {}),
+  }),
+};
+
+/** Answers one query as a node would. */
+export function answerQuery(context: QueryContext, query: proto.Query): Answered {
+  const member = query.query;
+  const answer = member !== undefined && Object.hasOwn(ANSWERS, member) ? ANSWERS[member] : undefined;
+  if (answer !== undefined) return answer(context, query);
+  return { [member ?? 'transactionGetReceipt']: { header: header(undefined, 'NOT_SUPPORTED', 'free') } };
+}
+
+/** Asked for its cost, a paid query answers with that alone; asked for its answer, it wants a payment. */
+export function header(
+  asked: proto.IQueryHeader | null | undefined,
+  status: Status,
+  price: 'free' | 'paid',
+): proto.IResponseHeader {
+  const isUnpaid = status === 'OK' && price === 'paid' && !isCostAsked(asked) && !hasPayment(asked);
   return {
-    nodeTransactionPrecheckCode: codeOf(status),
+    nodeTransactionPrecheckCode: codeOf(isUnpaid ? 'INSUFFICIENT_TX_FEE' : status),
     responseType: asked?.responseType ?? proto.ResponseType.ANSWER_ONLY,
-    cost: toLong(isPaid ? QUERY_COST_TINYBARS : 0n),
+    cost: toLong(price === 'paid' ? queryFee() : 0n),
   };
 }
 
-const isCostAsked = (asked: proto.IQueryHeader | null | undefined): boolean =>
+/** Any transfer of hbar that decodes and bears a signature; it is not carried out. */
+function hasPayment(asked: proto.IQueryHeader | null | undefined): boolean {
+  const signed = asked?.payment?.signedTransactionBytes;
+  if (!asked?.payment || !signed || signed.length === 0) return false;
+  const payment = decodeTransaction(proto.Transaction.encode(asked.payment).finish());
+  return payment?.kind === 'cryptoTransfer' && payment.pairs.length > 0;
+}
+
+export const isCostAsked = (asked: proto.IQueryHeader | null | undefined): boolean =>
   asked?.responseType === proto.ResponseType.COST_ANSWER;
 
 function answerReceipt(
-  ledger: Ledger,
-  node: string,
+  { ledger, node, failWith }: QueryContext,
   query: proto.ITransactionGetReceiptQuery,
-  failWith?: Status,
 ): proto.ITransactionGetReceiptResponse {
   const answer = ledger.receipt(node, transactionIdText(query.transactionID ?? {}));
-  if (failWith !== undefined) return { header: header(query.header, failWith, false) };
-  if (answer.kind === 'unheard') return { header: header(query.header, 'RECEIPT_NOT_FOUND', false) };
-  const ok = header(query.header, 'OK', false);
+  if (failWith !== undefined) return { header: header(query.header, failWith, 'free') };
+  if (answer.kind === 'unheard') return { header: header(query.header, 'RECEIPT_NOT_FOUND', 'free') };
+  const ok = header(query.header, 'OK', 'free');
   if (answer.kind === 'pending') return { header: ok, receipt: { status: codeOf('UNKNOWN') } };
   const [first, ...others] = prioritise(answer);
   return {
@@ -112,41 +137,52 @@ function receiptOf(handled: HandledTransaction): proto.ITransactionReceipt {
 }
 
 function answerRecord(
-  ledger: Ledger,
-  node: string,
+  { ledger, node, failWith }: QueryContext,
   query: proto.ITransactionGetRecordQuery,
-  failWith?: Status,
 ): proto.ITransactionGetRecordResponse {
   const answer = ledger.receipt(node, transactionIdText(query.transactionID ?? {}));
-  if (failWith !== undefined) return { header: header(query.header, failWith, true) };
-  if (answer.kind !== 'handled') return { header: header(query.header, 'RECORD_NOT_FOUND', true) };
-  const ok = header(query.header, 'OK', true);
-  const [first] = prioritise(answer);
-  if (isCostAsked(query.header) || first === undefined) return { header: ok };
+  if (failWith !== undefined) return { header: header(query.header, failWith, 'paid') };
+  if (answer.kind !== 'handled') return { header: header(query.header, 'RECORD_NOT_FOUND', 'paid') };
+  const ok = header(query.header, 'OK', 'paid');
+  const [first, ...others] = prioritise(answer);
+  if (!isAnswered(query.header, ok) || first === undefined) return { header: ok };
   return {
     header: ok,
-    transactionRecord: {
-      receipt: receiptOf(first),
-      transactionHash: first.hash,
-      consensusTimestamp: nanosToTime(first.consensusNanos),
-      transactionID: { accountID: accountId(first.payer), transactionValidStart: nanosToTime(first.validStartNanos) },
-      memo: first.memo,
-      transactionFee: toLong(first.chargedFee),
-      transferList: { accountAmounts: [] },
+    transactionRecord: recordOf(first),
+    ...(query.includeDuplicates ? { duplicateTransactionRecords: others.map(recordOf) } : {}),
+  };
+}
+
+function recordOf(handled: HandledTransaction): proto.ITransactionRecord {
+  return {
+    receipt: receiptOf(handled),
+    transactionHash: handled.hash,
+    consensusTimestamp: nanosToTime(handled.consensusNanos),
+    transactionID: { accountID: accountId(handled.payer), transactionValidStart: nanosToTime(handled.validStartNanos) },
+    memo: handled.memo,
+    transactionFee: toLong(handled.chargedFee),
+    transferList: {
+      accountAmounts: handled.transfers.map(({ account, amount }) => ({
+        accountID: accountId(account),
+        amount: toLong(amount),
+      })),
     },
   };
 }
 
+/** Whether the answer goes beyond its header: it was not only asked for its cost, and nothing refused it. */
+const isAnswered = (asked: proto.IQueryHeader | null | undefined, head: proto.IResponseHeader): boolean =>
+  !isCostAsked(asked) && head.nodeTransactionPrecheckCode === codeOf('OK');
+
 function answerTopic(
-  ledger: Ledger,
+  { ledger, failWith }: QueryContext,
   query: proto.IConsensusGetTopicInfoQuery,
-  failWith?: Status,
 ): proto.IConsensusGetTopicInfoResponse {
   const id = topicText(query.topicID);
   const topic = ledger.state.topics.get(id);
   const status = failWith ?? (topic === undefined || topic.isDeleted ? 'INVALID_TOPIC_ID' : 'OK');
-  const head = header(query.header, status, true);
-  if (status !== 'OK' || topic === undefined || isCostAsked(query.header)) return { header: head };
+  const head = header(query.header, status, 'paid');
+  if (topic === undefined || !isAnswered(query.header, head)) return { header: head };
   return {
     header: head,
     topicID: topicId(id),
@@ -157,27 +193,55 @@ function answerTopic(
       expirationTime: nanosToTime(topic.createdNanos + YEAR_NANOS),
       ...(topic.adminKey === undefined ? {} : { adminKey: topic.adminKey }),
       ...(topic.submitKey === undefined ? {} : { submitKey: topic.submitKey }),
-      autoRenewPeriod: { seconds: toLong(7_776_000n) },
+      autoRenewPeriod: { seconds: toLong(BigInt(topic.autoRenewSeconds)) },
+      ...(topic.autoRenewAccount === undefined ? {} : { autoRenewAccount: accountId(topic.autoRenewAccount) }),
     },
   };
 }
 
+function answerBalance(
+  { ledger, failWith, areBalancesBusy }: QueryContext,
+  query: proto.ICryptoGetAccountBalanceQuery,
+): proto.ICryptoGetAccountBalanceResponse {
+  const id = accountText(query.accountID);
+  const account = ledger.state.accounts.get(id);
+  const busy = areBalancesBusy ? 'BUSY' : undefined;
+  const status = failWith ?? busy ?? (account === undefined ? 'INVALID_ACCOUNT_ID' : 'OK');
+  return {
+    header: header(query.header, status, 'free'),
+    accountID: accountId(id),
+    balance: toLong(status === 'OK' ? (account?.balanceTinybars ?? 0n) : 0n),
+  };
+}
+
+function answerVersion(
+  { failWith }: QueryContext,
+  query: proto.INetworkGetVersionInfoQuery,
+): proto.INetworkGetVersionInfoResponse {
+  const head = header(query.header, failWith ?? 'OK', 'paid');
+  const version = { major: 0, minor: 75, patch: 0 };
+  return isAnswered(query.header, head)
+    ? { header: head, hapiProtoVersion: version, hederaServicesVersion: version }
+    : { header: head };
+}
+
 function answerAccount(
-  ledger: Ledger,
+  { ledger, failWith }: QueryContext,
   query: proto.ICryptoGetInfoQuery,
-  failWith?: Status,
 ): proto.ICryptoGetInfoResponse {
   const id = accountText(query.accountID);
   const account = ledger.state.accounts.get(id);
   const status = failWith ?? (account === undefined ? 'INVALID_ACCOUNT_ID' : 'OK');
-  const head = header(query.header, status, true);
-  if (status !== 'OK' || account === undefined || isCostAsked(query.header)) return { header: head };
+  const head = header(query.header, status, 'paid');
+  if (account === undefined || !isAnswered(query.header, head)) return { header: head };
   return {
     header: head,
     accountInfo: {
       accountID: accountId(id),
       key: account.key,
       balance: toLong(account.balanceTinybars),
+      memo: account.memo,
+      contractAccountID: Buffer.from(evmAddressOfAccount(account)).toString('hex'),
       autoRenewPeriod: { seconds: toLong(7_776_000n) },
       expirationTime: { seconds: toLong(4_102_444_800n) },
     },

@@ -4,7 +4,12 @@ import type { Status } from './wire.ts';
 
 export interface Account {
   readonly id: string;
+  readonly createdNanos: bigint;
+  readonly createdAtMs: number;
   key: proto.IKey;
+  memo: string;
+  /** 20 bytes, of an account that was created with an alias; else its number makes the address. */
+  readonly evmAddress: Uint8Array | undefined;
   balanceTinybars: bigint;
 }
 
@@ -16,7 +21,7 @@ export interface TopicMessage {
   readonly message: Uint8Array;
   readonly runningHash: Uint8Array;
   readonly initialTransaction: { readonly id: string; readonly number: number; readonly total: number };
-  /** Wall time of handling, for the mirrors' lag. */
+  /** Time of handling, for the mirrors' lag. */
   readonly handledAtMs: number;
 }
 
@@ -24,12 +29,22 @@ export interface Topic {
   readonly id: string;
   readonly createdNanos: bigint;
   readonly createdAtMs: number;
+  /** Of the newest change, creation included. */
+  changedNanos: bigint;
   memo: string;
   adminKey: proto.IKey | undefined;
   submitKey: proto.IKey | undefined;
+  autoRenewAccount: string | undefined;
+  autoRenewSeconds: number;
   isDeleted: boolean;
   runningHash: Uint8Array;
   readonly messages: TopicMessage[];
+}
+
+export interface Transfer {
+  readonly account: string;
+  /** Tinybars; what leaves the account is negative. */
+  readonly amount: bigint;
 }
 
 /** A transaction that reached consensus, whatever came of it. */
@@ -48,6 +63,8 @@ export interface HandledTransaction {
   readonly hash: Uint8Array;
   readonly status: Status;
   readonly chargedFee: bigint;
+  /** Fees and amounts together, by account; they add up to nothing. */
+  readonly transfers: readonly Transfer[];
   /** The topic or account that it created or touched. */
   readonly entity: string | undefined;
   readonly message: TopicMessage | undefined;
@@ -64,23 +81,48 @@ export interface LedgerState {
   lastConsensusNanos: bigint;
 }
 
+/** An account that exists from the start, beside the treasury's and the nodes'. */
+export interface GenesisAccount {
+  /** Below 0.0.1001: later ids are given by the network. */
+  readonly id: string;
+  readonly key: proto.IKey;
+  readonly balanceTinybars: bigint;
+}
+
 export const TREASURY = '0.0.2';
 export const FEE_COLLECTOR = '0.0.98';
 export const FIRST_ENTITY_NUM = 1001n;
+export const DEFAULT_AUTO_RENEW_SECONDS = 7_776_000;
 const TREASURY_TINYBARS = 50_000_000_000n * 100_000_000n;
 
-/** A ledger with its treasury and node accounts, before the first transaction. */
-export function createLedgerState(treasuryKey: Uint8Array, nodes: readonly string[]): LedgerState {
-  const key = { ed25519: treasuryKey };
-  const accounts = new Map<string, Account>();
-  accounts.set(TREASURY, { id: TREASURY, key, balanceTinybars: TREASURY_TINYBARS });
-  for (const id of [...nodes, FEE_COLLECTOR]) accounts.set(id, { id, key, balanceTinybars: 0n });
-  return {
-    accounts,
+/** A ledger with its first accounts, before the first transaction. */
+export function createLedgerState(
+  treasuryKey: Uint8Array,
+  nodes: readonly string[],
+  genesis: readonly GenesisAccount[] = [],
+): LedgerState {
+  const state: LedgerState = {
+    accounts: new Map(),
     topics: new Map(),
     transactions: [],
     byId: new Map(),
     nextEntityNum: FIRST_ENTITY_NUM,
     lastConsensusNanos: 0n,
   };
+  const key = { ed25519: treasuryKey };
+  addGenesisAccount(state, { id: TREASURY, key, balanceTinybars: TREASURY_TINYBARS });
+  for (const id of [...nodes, FEE_COLLECTOR]) addGenesisAccount(state, { id, key, balanceTinybars: 0n });
+  for (const account of genesis) addGenesisAccount(state, account);
+  return state;
+}
+
+/** 20 bytes: its alias, or its number with zeros before it. */
+export function evmAddressOfAccount({ id, evmAddress }: Pick<Account, 'id' | 'evmAddress'>): Uint8Array {
+  if (evmAddress !== undefined) return evmAddress;
+  const num = BigInt(id.split('.')[2] ?? 0);
+  return Buffer.from(num.toString(16).padStart(40, '0'), 'hex');
+}
+
+export function addGenesisAccount(state: LedgerState, account: GenesisAccount): void {
+  state.accounts.set(account.id, { ...account, createdNanos: 0n, createdAtMs: 0, memo: '', evmAddress: undefined });
 }

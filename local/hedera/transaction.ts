@@ -1,7 +1,7 @@
 /** One submitted transaction, decoded: `Transaction` → `SignedTransaction` → `TransactionBody`. */
 import { createHash } from 'node:crypto';
 import { proto } from '@hiero-ledger/proto';
-import type { TransactionKind } from './fees.ts';
+import { TRANSACTION_KINDS, type TransactionKind } from './fees.ts';
 import { accountText, timeToNanos, toBig, transactionIdText } from './wire.ts';
 
 export interface DecodedTransaction {
@@ -20,19 +20,8 @@ export interface DecodedTransaction {
   readonly hash: Uint8Array;
 }
 
-/** Bodies that are handled, and the kind whose fee they pay. */
-export const HANDLED_BODIES = {
-  consensusSubmitMessage: 'consensusSubmitMessage',
-  consensusCreateTopic: 'consensusCreateTopic',
-  consensusUpdateTopic: 'consensusUpdateTopic',
-  consensusDeleteTopic: 'consensusDeleteTopic',
-  cryptoCreateAccount: 'cryptoCreateAccount',
-  cryptoUpdateAccount: 'cryptoUpdateAccount',
-  cryptoTransfer: 'cryptoTransfer',
-} as const satisfies Record<TransactionKind, TransactionKind>;
-
 export function isHandled(kind: string | undefined): kind is TransactionKind {
-  return kind !== undefined && Object.hasOwn(HANDLED_BODIES, kind);
+  return (TRANSACTION_KINDS as readonly (string | undefined)[]).includes(kind);
 }
 
 /** Undefined for bytes that are no signed transaction. */

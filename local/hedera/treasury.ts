@@ -1,22 +1,22 @@
 /** Transactions of the simulator's own treasury: accounts and topics for those who set a network up. */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
 import { proto } from '@hiero-ledger/proto';
 import type { Ledger } from './ledger.ts';
 import type { SimClock } from './sim-clock.ts';
-import { TREASURY } from './state.ts';
+import { DEFAULT_AUTO_RENEW_SECONDS, TREASURY } from './state.ts';
 import { accountId, nanosToTime, toLong } from './wire.ts';
 
 const TINYBARS_PER_HBAR = 100_000_000n;
+const ED25519_KEY_BYTES = 32;
+
+/** 32 bytes are an Ed25519 key, 33 an ECDSA key; or a key of any shape, as the network's API has it. */
+export type PublicKey = Uint8Array | proto.IKey;
 
 export interface Treasury {
-  /** Creates an account and returns its id. `publicKey`: 32 bytes, Ed25519. */
-  createAccount(input: { publicKey: Uint8Array; balanceHbar: number }): string;
-  /** Creates a topic without an admin key and returns its id. `submitKey`: 32 bytes, Ed25519; without it anybody may write. */
-  createTopic(input: { submitKey?: Uint8Array; memo?: string }): string;
-}
-
-export function newTreasuryKeyPem(): string {
-  return generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+  /** Creates an account and returns its id. */
+  createAccount(input: { publicKey: PublicKey; balanceHbar: number }): string;
+  /** Creates a topic without an admin key and returns its id. Without a submit key anybody may write. */
+  createTopic(input: { submitKey?: PublicKey; memo?: string }): string;
 }
 
 /** The 32 bytes of the public half. */
@@ -25,25 +25,26 @@ export function publicKeyOf(privateKeyPem: string): Uint8Array {
   return Uint8Array.from(spki.subarray(-32));
 }
 
-export function createTreasury(ledger: Ledger, clock: SimClock, node: string, privateKeyPem: string): Treasury {
+/** `node`: the account of a node that takes its transactions. */
+export function createTreasury(ledger: Ledger, clock: SimClock, node: () => string, privateKeyPem: string): Treasury {
   const key = createPrivateKey(privateKeyPem);
   const publicKey = publicKeyOf(privateKeyPem);
   let lastStart = 0n;
   const execute = (content: proto.ITransactionBody): string => {
-    const wanted = clock.nowNanos() - 1_000_000_000n;
+    const wanted = clock.ingestNanos() - 1_000_000_000n;
     lastStart = wanted > lastStart ? wanted : lastStart + 1n;
     const bytes = signTransaction(
       {
         ...content,
         transactionID: { accountID: accountId(TREASURY), transactionValidStart: nanosToTime(lastStart) },
-        nodeAccountID: accountId(node),
+        nodeAccountID: accountId(node()),
         transactionFee: toLong(100n * TINYBARS_PER_HBAR),
         transactionValidDuration: { seconds: toLong(120n) },
       },
       key,
       publicKey,
     );
-    const { entity } = ledger.executeNow(node, bytes);
+    const { entity } = ledger.executeNow(node(), bytes);
     if (entity === undefined) throw new Error('the transaction created nothing');
     return entity;
   };
@@ -51,7 +52,7 @@ export function createTreasury(ledger: Ledger, clock: SimClock, node: string, pr
     createAccount: (input) =>
       execute({
         cryptoCreateAccount: {
-          key: { ed25519: input.publicKey },
+          key: keyOf(input.publicKey),
           initialBalance: toLong(BigInt(Math.round(input.balanceHbar)) * TINYBARS_PER_HBAR),
         },
       }),
@@ -59,10 +60,16 @@ export function createTreasury(ledger: Ledger, clock: SimClock, node: string, pr
       execute({
         consensusCreateTopic: {
           memo: memo ?? '',
-          ...(submitKey === undefined ? {} : { submitKey: { ed25519: submitKey } }),
+          autoRenewPeriod: { seconds: toLong(BigInt(DEFAULT_AUTO_RENEW_SECONDS)) },
+          ...(submitKey === undefined ? {} : { submitKey: keyOf(submitKey) }),
         },
       }),
   };
+}
+
+function keyOf(key: PublicKey): proto.IKey {
+  if (!(key instanceof Uint8Array)) return key;
+  return key.length === ED25519_KEY_BYTES ? { ed25519: key } : { ECDSASecp256k1: key };
 }
 
 function signTransaction(body: proto.ITransactionBody, key: KeyObject, publicKey: Uint8Array): Uint8Array {
