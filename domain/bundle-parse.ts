@@ -7,6 +7,8 @@ import {
   BUNDLE_TYPE,
   type Bundle,
   type BundleTimestamp,
+  type ContractAnchorEntry,
+  type HcsAnchorEntry,
   type Inclusion,
   type PublishedKey,
 } from './bundle.ts';
@@ -176,20 +178,42 @@ const timestampShape: Read<BundleTimestamp> = object(
   },
 );
 
-const anchorShape: Read<AnchorEntry> = object(
+const anchorParts = {
+  network,
+  consensusTimestamp: ledgerTime,
+  transactionId: text('payer@seconds.nnnnnnnnn', 100, (value) => parseTransactionId(value) !== undefined),
+  payer: topic,
+  message: line(100),
+};
+const anchorExtras = { checkpoint: note, inclusion: inclusionShape };
+
+const hcsAnchorShape: Read<HcsAnchorEntry> = object(
   {
     ledger: oneOf('hedera-hcs/v1'),
-    network,
+    ...anchorParts,
     topicId: topic,
     sequenceNumber: sequence,
-    consensusTimestamp: ledgerTime,
-    transactionId: text('payer@seconds.nnnnnnnnn', 100, (value) => parseTransactionId(value) !== undefined),
-    payer: topic,
-    message: line(100),
     prevRunningHash: base64url(48),
     runningHash: base64url(48),
   },
-  { checkpoint: note, inclusion: inclusionShape },
+  anchorExtras,
+);
+
+const contractAnchorShape: Read<ContractAnchorEntry> = object(
+  {
+    ledger: oneOf('hedera-contract/v1'),
+    ...anchorParts,
+    contractId: topic,
+    publisher: text('0x and 40 lower-case hex digits', 42, /^0x[0-9a-f]{40}$/),
+  },
+  anchorExtras,
+);
+
+const anchorShape: Read<AnchorEntry> = byMember<AnchorEntry>(
+  'ledger',
+  (ledger) => ledger === 'hedera-contract/v1',
+  contractAnchorShape,
+  hcsAnchorShape,
 );
 
 const jwk = byMember<PublishedKey['jwk']>(

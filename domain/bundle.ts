@@ -31,12 +31,11 @@ export interface BundleTimestamp extends StoredToken {
   readonly renewals?: readonly StoredToken[];
 }
 
-/** A checkpoint's record on Hedera. `checkpoint` and `inclusion` where they differ from the bundle's own. */
-export interface AnchorEntry {
-  readonly ledger: 'hedera-hcs/v1';
+/** A checkpoint's record on a ledger. */
+export type AnchorEntry = HcsAnchorEntry | ContractAnchorEntry;
+
+interface AnchorEntryParts {
   readonly network: string;
-  readonly topicId: string;
-  readonly sequenceNumber: string;
   /** `seconds.nnnnnnnnn`. */
   readonly consensusTimestamp: string;
   /** `0.0.x@seconds.nnnnnnnnn`. */
@@ -44,10 +43,26 @@ export interface AnchorEntry {
   readonly payer: string;
   /** The ASCII message, `pl1|…`. */
   readonly message: string;
-  readonly prevRunningHash: string;
-  readonly runningHash: string;
+  /** Where they differ from the bundle's own. */
   readonly checkpoint?: string;
   readonly inclusion?: Inclusion;
+}
+
+/** A message on the Hedera Consensus Service. */
+export interface HcsAnchorEntry extends AnchorEntryParts {
+  readonly ledger: 'hedera-hcs/v1';
+  readonly topicId: string;
+  readonly sequenceNumber: string;
+  readonly prevRunningHash: string;
+  readonly runningHash: string;
+}
+
+/** An entry of the registry contract (`contracts/CheckpointRegistry.sol`), made by a call whose arguments follow from the message. */
+export interface ContractAnchorEntry extends AnchorEntryParts {
+  readonly ledger: 'hedera-contract/v1';
+  readonly contractId: string;
+  /** Who called: `0x` and 40 lower-case digits. */
+  readonly publisher: string;
 }
 
 /** A public key of ours that the evidence uses, with the window in which it signs. */

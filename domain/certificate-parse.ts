@@ -16,8 +16,9 @@ import {
 } from './bundle-parse.ts';
 import { equalBytes, fromBase64Url, utf8 } from './bytes.ts';
 import { canonicalBytes } from './canonical-json.ts';
-import { CERTIFICATE_TYP, CERTIFICATE_TYPE, type CertificatePayload } from './certificate.ts';
+import { CERTIFICATE_TYP, CERTIFICATE_TYPE, type CertificateAnchor, type CertificatePayload } from './certificate.ts';
 import { ProoflineError } from './errors.ts';
+import { parseTransactionId } from './ledger/entity-id.ts';
 import { byMember, object, oneOf, type Read, ShapeFault, text } from './shape.ts';
 import { ANCHOR_POLICIES } from './states.ts';
 import { parseStrictJson } from './strict-json.ts';
@@ -34,6 +35,8 @@ export interface ParsedCertificate {
 
 const url = text('an absolute URL', 1_024, /^https?:\/\/[\x21-\x7e]+$/);
 
+const anchorParts = { entrySha256: hex(32), network, consensusTimestamp: ledgerTime };
+
 const payloadShape: Read<CertificatePayload> = object({
   type: oneOf(CERTIFICATE_TYPE),
   number: line(64),
@@ -48,14 +51,17 @@ const payloadShape: Read<CertificatePayload> = object({
     'none',
     (words) => words !== undefined,
     object({ none: text('words', 500, /\S/) }),
-    object({
-      entrySha256: hex(32),
-      ledger: line(64),
-      network,
-      topicId: topic,
-      sequenceNumber: sequence,
-      consensusTimestamp: ledgerTime,
-    }),
+    byMember<CertificateAnchor>(
+      'ledger',
+      (ledger) => ledger === 'hedera-contract/v1',
+      object({
+        ...anchorParts,
+        ledger: oneOf('hedera-contract/v1'),
+        contractId: topic,
+        transactionId: text('payer@seconds.nnnnnnnnn', 100, (value) => parseTransactionId(value) !== undefined),
+      }),
+      object({ ...anchorParts, ledger: oneOf('hedera-hcs/v1'), topicId: topic, sequenceNumber: sequence }),
+    ),
   ),
   licence: object({ grant: line(255) }, { period: decimal }),
   issuedAt: instant,

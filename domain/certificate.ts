@@ -17,15 +17,15 @@ export const CERTIFICATE_TYPE = 'proofline/certificate/v1';
 export const NO_ANCHOR_WORDS =
   'No ledger anchor covered this proof when the certificate was drafted; it rests on the signed log and the RFC 3161 timestamp.';
 
-export interface CertificateAnchor {
+export type CertificateAnchor = {
   /** Hex SHA-256 of the JCS form of the anchor entry, without its per-proof checkpoint and inclusion. */
   readonly entrySha256: string;
-  readonly ledger: string;
   readonly network: string;
-  readonly topicId: string;
-  readonly sequenceNumber: string;
   readonly consensusTimestamp: string;
-}
+} & (
+  | { readonly ledger: 'hedera-hcs/v1'; readonly topicId: string; readonly sequenceNumber: string }
+  | { readonly ledger: 'hedera-contract/v1'; readonly contractId: string; readonly transactionId: string }
+);
 
 export interface CertificatePayload {
   readonly type: typeof CERTIFICATE_TYPE;
@@ -46,6 +46,15 @@ export interface CertificatePayload {
   readonly licence: { readonly grant: string; readonly period?: string };
   readonly issuedAt: string;
   readonly links: { readonly proof: string; readonly bundle: string; readonly verify: string };
+}
+
+/** How a certificate names an anchor entry. */
+export function nameAnchor(entry: AnchorEntry): CertificateAnchor {
+  const { network, consensusTimestamp } = entry;
+  const common = { entrySha256: anchorEntryDigest(entry), network, consensusTimestamp };
+  return entry.ledger === 'hedera-hcs/v1'
+    ? { ...common, ledger: entry.ledger, topicId: entry.topicId, sequenceNumber: entry.sequenceNumber }
+    : { ...common, ledger: entry.ledger, contractId: entry.contractId, transactionId: entry.transactionId };
 }
 
 /** Hex SHA-256 of the ledger's part of an anchor entry: the same for every proof that the anchor covers. */

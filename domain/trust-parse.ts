@@ -4,9 +4,9 @@
  */
 import { decimal, line, network, originName, publishedKey, topic } from './bundle-parse.ts';
 import { ProoflineError } from './errors.ts';
-import { bool, list, oneOf, openObject, type Read, ShapeFault, text } from './shape.ts';
+import { bool, byMember, list, oneOf, openObject, type Read, ShapeFault, text } from './shape.ts';
 import { parseStrictJson } from './strict-json.ts';
-import type { TrustDocument } from './trust.ts';
+import type { TrustDocument, TrustedLedger } from './trust.ts';
 
 export const TRUST_MAX_LENGTH = 4 * 1_048_576;
 
@@ -29,9 +29,14 @@ const trustShape: Read<TrustDocument> = openObject({
     64,
   ),
   ledgers: list(
-    openObject(
-      { kind: oneOf('hedera-hcs/v1'), network, topicId: topic, submitKey: text('a key', 2_048, /^[\x20-\x7e]*$/) },
-      { explorer: line(1_024) },
+    byMember<TrustedLedger>(
+      'kind',
+      (kind) => kind === 'hedera-contract/v1',
+      openObject({ kind: oneOf('hedera-contract/v1'), network, contractId: topic }, { explorer: line(1_024) }),
+      openObject(
+        { kind: oneOf('hedera-hcs/v1'), network, topicId: topic, submitKey: text('a key', 2_048, /^[\x20-\x7e]*$/) },
+        { explorer: line(1_024) },
+      ),
     ),
     64,
   ),

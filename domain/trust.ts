@@ -15,14 +15,24 @@ export interface TrustDocument {
     readonly policies: readonly string[];
     readonly selfOperated: boolean;
   }[];
-  readonly ledgers: readonly {
-    readonly kind: 'hedera-hcs/v1';
-    readonly network: string;
-    readonly topicId: string;
-    readonly submitKey: string;
-    readonly explorer?: string;
-  }[];
+  readonly ledgers: readonly TrustedLedger[];
   /** Base URL of checkpoint and tiles. */
   readonly log: string;
   readonly verifier: { readonly source: string; readonly page?: string };
 }
+
+/** Where anchors are believed: a topic that only the submit key may write to, or a registry contract. */
+export type TrustedLedger =
+  | {
+      readonly kind: 'hedera-hcs/v1';
+      readonly network: string;
+      readonly topicId: string;
+      readonly submitKey: string;
+      readonly explorer?: string;
+    }
+  | {
+      readonly kind: 'hedera-contract/v1';
+      readonly network: string;
+      readonly contractId: string;
+      readonly explorer?: string;
+    };

@@ -2,11 +2,11 @@ import type { AnchorEntry } from '../domain/bundle.ts';
 import { toBase64Url, toHex } from '../domain/bytes.ts';
 import { canonicalText } from '../domain/canonical-json.ts';
 import {
-  anchorEntryDigest,
   CERTIFICATE_TYPE,
   type CertificateAnchor,
   type CertificatePayload,
   NO_ANCHOR_WORDS,
+  nameAnchor,
 } from '../domain/certificate.ts';
 import type { DigestAlgorithm } from '../domain/digest.ts';
 import type { BatchId, ProofId, TenantId } from '../domain/ids.ts';
@@ -135,14 +135,7 @@ async function readAnchors(tx: Tx, origin: string, sizes: readonly bigint[]): Pr
       size,
       {
         size,
-        named: {
-          entrySha256: anchorEntryDigest(entry),
-          ledger: entry.ledger,
-          network: entry.network,
-          topicId: entry.topicId,
-          sequenceNumber: `${entry.sequenceNumber}`,
-          consensusTimestamp: entry.consensusTimestamp,
-        },
+        named: nameAnchor(entry),
       },
     ]),
   );

@@ -3,6 +3,7 @@ import { equalBytes } from '../domain/bytes.ts';
 import { findAnchorEntryFault } from '../domain/ledger/anchor-entry.ts';
 import { originId, parseAnchorMessage } from '../domain/ledger/anchor-message.ts';
 import { parseLedgerTime } from '../domain/ledger/entity-id.ts';
+import type { TrustedLedger } from '../domain/trust.ts';
 import type { VerifierCache } from './cache.ts';
 import type { OpenCertificate } from './certificate.ts';
 import { judgeCheckpoint, openCheckpoint } from './checkpoint.ts';
@@ -51,7 +52,10 @@ async function judgeAnchor(entry: AnchorEntry, context: AnchorContext): Promise<
   const at = instantOf(entry.consensusTimestamp);
   // What is no public ledger must never read as one.
   const network = entry.network === 'mainnet' ? entry.network : `${entry.network} (not the main network)`;
-  const where = `${network} ${entry.topicId} message ${entry.sequenceNumber}`;
+  const where =
+    entry.ledger === 'hedera-hcs/v1'
+      ? `${network} ${entry.topicId} message ${entry.sequenceNumber}`
+      : `${network} contract ${entry.contractId} at ${entry.consensusTimestamp}`;
   const fault = findAnchorEntryFault(entry);
   if (fault !== undefined) return result('invalid', 'anchor-inconsistent', { detail: `${where}: ${fault}`, at });
   if (!entry.transactionId.startsWith(`${entry.payer}@`))
@@ -60,9 +64,7 @@ async function judgeAnchor(entry: AnchorEntry, context: AnchorContext): Promise<
       at,
     });
   const { ledgers } = context.view;
-  const isTrusted = ledgers?.some(
-    (one) => one.kind === entry.ledger && one.network === entry.network && one.topicId === entry.topicId,
-  );
+  const isTrusted = ledgers?.some((one) => isPlaceOf(one, entry));
   if (isTrusted === false) return result('invalid', 'ledger-not-in-trust-file', { detail: where, at });
   const uncovered = await findCoverageFault(entry, context);
   if (uncovered !== undefined) return { ...uncovered, ...(at === undefined ? {} : { at }) };
@@ -72,6 +74,12 @@ async function judgeAnchor(entry: AnchorEntry, context: AnchorContext): Promise<
   return claim.verdict === 'valid' && ledgers === undefined
     ? { ...claim, verdict: 'unverified', reason: 'own-keys' }
     : claim;
+}
+
+function isPlaceOf(trusted: TrustedLedger, entry: AnchorEntry): boolean {
+  if (trusted.network !== entry.network) return false;
+  if (trusted.kind === 'hedera-hcs/v1') return entry.ledger === trusted.kind && entry.topicId === trusted.topicId;
+  return entry.ledger === trusted.kind && entry.contractId === trusted.contractId;
 }
 
 /** The message names the anchor's checkpoint, the log signed that, and it holds the leaf. */

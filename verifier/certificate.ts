@@ -1,6 +1,6 @@
 import type { AnchorEntry, Bundle } from '../domain/bundle.ts';
 import { toBase64Url, toHex, utf8 } from '../domain/bytes.ts';
-import { anchorEntryDigest } from '../domain/certificate.ts';
+import { anchorEntryDigest, nameAnchor } from '../domain/certificate.ts';
 import { type ParsedCertificate, parseCertificate } from '../domain/certificate-parse.ts';
 import { ProoflineError } from '../domain/errors.ts';
 import { keyReference } from '../domain/seal.ts';
@@ -110,8 +110,7 @@ function findAnchorDifference(
   if ('none' in named) return undefined;
   const entry = anchors.find((one) => anchorEntryDigest(one) === named.entrySha256);
   if (entry === undefined) return `anchor ${named.entrySha256}, the bundle does not have it`;
-  const differs = (['ledger', 'network', 'topicId', 'sequenceNumber', 'consensusTimestamp'] as const).find(
-    (member) => named[member] !== entry[member],
-  );
-  return differs && `anchor ${differs} ${named[differs]}, the entry has ${entry[differs]}`;
+  const held: Readonly<Record<string, string>> = nameAnchor(entry);
+  const differs = Object.entries(named).find(([member, value]) => value !== held[member]);
+  return differs && `anchor ${differs[0]} ${differs[1]}, the entry has ${held[differs[0]] ?? 'none'}`;
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import type { AnchorEntry, Bundle } from '../domain/bundle.ts';
+import type { Bundle, HcsAnchorEntry } from '../domain/bundle.ts';
 import { parseBundle } from '../domain/bundle-parse.ts';
 import { parseTrustDocument } from '../domain/trust-parse.ts';
 import type { MirrorReader } from './mirror.ts';
@@ -11,7 +11,7 @@ import { verifyBundle } from './verify.ts';
 const folder = join(import.meta.dirname, 'vectors', 'good-anchored');
 const bundle = parseBundle(readFileSync(join(folder, 'bundle.json'), 'utf8'));
 const trust = parseTrustDocument(readFileSync(join(folder, 'trust.json'), 'utf8'));
-const [anchor] = bundle.anchors as [AnchorEntry];
+const [anchor] = bundle.anchors as unknown as [HcsAnchorEntry];
 const nowMs = Date.parse('2026-11-24T08:00:00Z');
 
 const base64 = (base64url: string): string => Buffer.from(base64url, 'base64url').toString('base64');

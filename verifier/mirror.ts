@@ -1,9 +1,11 @@
 /**
- * Asks mirrors of the reader's choice whether the ledger shows an anchor: the message row, the row before it, the
- * running hash between them, and the transaction. All mirrors given must agree. Bounded: three reads a mirror.
+ * Asks mirrors of the reader's choice whether the ledger shows an anchor. Of a message: its row, the row before it, the
+ * running hash between them, and the transaction. Of a contract's entry: the result of the call with its one event, and
+ * the transaction. All mirrors given must agree. Bounded: three reads a mirror.
  */
-import type { AnchorEntry } from '../domain/bundle.ts';
+import type { AnchorEntry, ContractAnchorEntry, HcsAnchorEntry } from '../domain/bundle.ts';
 import { fromBase64Url, toBase64Url, utf8 } from '../domain/bytes.ts';
+import { encodeAnchorCall, eventDataOf, registryEntryOf, topicsOf } from '../domain/ledger/checkpoint-registry.ts';
 import { formatMirrorTransactionId, parseLedgerTime, parseTransactionId } from '../domain/ledger/entity-id.ts';
 import { FIRST_PREV_RUNNING_HASH } from '../domain/ledger/running-hash.ts';
 import { fromBase64 } from '../log/bytes.ts';
@@ -41,6 +43,11 @@ export async function askMirrors(
   };
 }
 
+interface Answers {
+  readonly differs: (what: string) => MirrorAnswer;
+  readonly open: (reason: Reason, what: string) => MirrorAnswer;
+}
+
 async function askMirror(entry: AnchorEntry, mirror: MirrorReader, nowMs: number): Promise<MirrorAnswer> {
   const differs = (what: string): MirrorAnswer => ({
     verdict: 'invalid',
@@ -52,27 +59,13 @@ async function askMirror(entry: AnchorEntry, mirror: MirrorReader, nowMs: number
     reason,
     detail: `${mirror.name}: ${what}`,
   });
-  const messages = `/topics/${entry.topicId}/messages`;
-  const sequence = BigInt(entry.sequenceNumber);
   try {
-    const row = await mirror.read(`${messages}/${sequence}`);
-    if (row.status === 404)
-      return isOld(entry, nowMs)
-        ? differs('has no such message')
-        : open('ledger-behind', 'does not show the message yet');
-    if (row.status !== 200) return open('ledger-unavailable', `HTTP ${row.status}`);
-    const fault = findRowFault(row.body, entry, sequence);
-    if (fault !== undefined) return differs(fault);
-    if (sequence === 1n) {
-      if (entry.prevRunningHash !== toBase64Url(FIRST_PREV_RUNNING_HASH))
-        return differs('the first message of a topic follows the empty running hash');
-    } else {
-      const before = await mirror.read(`${messages}/${sequence - 1n}`);
-      if (before.status !== 200) return open('ledger-unavailable', `HTTP ${before.status} for the message before`);
-      if (bytesOf(members(before.body).running_hash) !== entry.prevRunningHash)
-        return differs('another running hash of the message before');
-    }
+    const fault =
+      entry.ledger === 'hedera-hcs/v1'
+        ? await askMessage(entry, mirror, nowMs, { differs, open })
+        : await askContract(entry, mirror, nowMs, { differs, open });
     return (
+      fault ??
       (await askTransaction(entry, mirror, differs, open)) ?? {
         verdict: 'valid',
         reason: 'anchor-on-ledger',
@@ -82,6 +75,73 @@ async function askMirror(entry: AnchorEntry, mirror: MirrorReader, nowMs: number
   } catch (error) {
     return open('ledger-unavailable', error instanceof Error ? error.message.slice(0, 200) : 'unreachable');
   }
+}
+
+/** Undefined when the message stands there. */
+async function askMessage(
+  entry: HcsAnchorEntry,
+  mirror: MirrorReader,
+  nowMs: number,
+  { differs, open }: Answers,
+): Promise<MirrorAnswer | undefined> {
+  const messages = `/topics/${entry.topicId}/messages`;
+  const sequence = BigInt(entry.sequenceNumber);
+  const row = await mirror.read(`${messages}/${sequence}`);
+  if (row.status === 404)
+    return isOld(entry, nowMs)
+      ? differs('has no such message')
+      : open('ledger-behind', 'does not show the message yet');
+  if (row.status !== 200) return open('ledger-unavailable', `HTTP ${row.status}`);
+  const fault = findRowFault(row.body, entry, sequence);
+  if (fault !== undefined) return differs(fault);
+  if (sequence === 1n) {
+    return entry.prevRunningHash === toBase64Url(FIRST_PREV_RUNNING_HASH)
+      ? undefined
+      : differs('the first message of a topic follows the empty running hash');
+  }
+  const before = await mirror.read(`${messages}/${sequence - 1n}`);
+  if (before.status !== 200) return open('ledger-unavailable', `HTTP ${before.status} for the message before`);
+  return bytesOf(members(before.body).running_hash) === entry.prevRunningHash
+    ? undefined
+    : differs('another running hash of the message before');
+}
+
+/** Undefined when the call stands there and made the entry. */
+async function askContract(
+  entry: ContractAnchorEntry,
+  mirror: MirrorReader,
+  nowMs: number,
+  { differs, open }: Answers,
+): Promise<MirrorAnswer | undefined> {
+  const id = parseTransactionId(entry.transactionId);
+  if (id === undefined) return differs('transactionId is malformed');
+  const { status, body } = await mirror.read(`/contracts/results/${formatMirrorTransactionId(id)}`);
+  if (status === 404)
+    return isOld(entry, nowMs) ? differs('has no such call') : open('ledger-behind', 'does not show the call yet');
+  if (status !== 200) return open('ledger-unavailable', `HTTP ${status}`);
+  const fault = findCallFault(body, entry);
+  return fault === undefined ? undefined : differs(fault);
+}
+
+/** Why the result of a call is not that of the anchor, or undefined. The contract's event says what was recorded. */
+function findCallFault(body: unknown, entry: ContractAnchorEntry): string | undefined {
+  const anchor = registryEntryOf(entry.message);
+  if (anchor === undefined) return 'the contract has no arguments for the message';
+  const { contract_id, timestamp, status, result, from, function_parameters, logs } = members(body);
+  const expected: Readonly<Record<string, readonly [unknown, unknown]>> = {
+    contract: [contract_id, entry.contractId],
+    'consensus timestamp': [timestamp, entry.consensusTimestamp],
+    outcome: [`${status} ${result}`, '0x1 SUCCESS'],
+    caller: [from, entry.publisher],
+    call: [function_parameters, encodeAnchorCall(anchor)],
+    'number of events': [Array.isArray(logs) ? logs.length : undefined, 1],
+  };
+  const found = Object.entries(expected).find(([, [shown, held]]) => shown !== held);
+  if (found !== undefined) return `another ${found[0]}`;
+  const { contract_id: emitter, topics, data } = members((logs as unknown[])[0]);
+  const held = [entry.contractId, ...topicsOf(anchor, entry.publisher), eventDataOf(anchor)];
+  const shown = [emitter, ...(Array.isArray(topics) ? topics : []), data];
+  return shown.length === held.length && shown.every((value, i) => value === held[i]) ? undefined : 'another event';
 }
 
 async function askTransaction(
@@ -98,16 +158,17 @@ async function askTransaction(
       ? differs('has no such transaction')
       : open('ledger-unavailable', `HTTP ${status} for the transaction`);
   const { transactions } = members(body);
+  const entity = entry.ledger === 'hedera-hcs/v1' ? entry.topicId : entry.contractId;
   const isThere =
     Array.isArray(transactions) &&
     transactions.slice(0, 100).some((one: unknown) => {
       const { result, entity_id, consensus_timestamp } = members(one);
-      return result === 'SUCCESS' && entity_id === entry.topicId && consensus_timestamp === entry.consensusTimestamp;
+      return result === 'SUCCESS' && entity_id === entity && consensus_timestamp === entry.consensusTimestamp;
     });
-  return isThere ? undefined : differs('no successful transaction of that id sent this message');
+  return isThere ? undefined : differs('no successful transaction of that id made this anchor');
 }
 
-function findRowFault(body: unknown, entry: AnchorEntry, sequence: bigint): string | undefined {
+function findRowFault(body: unknown, entry: HcsAnchorEntry, sequence: bigint): string | undefined {
   const row = members(body);
   const expected: Readonly<Record<string, readonly [unknown, unknown]>> = {
     topic: [row.topic_id, entry.topicId],

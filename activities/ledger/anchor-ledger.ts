@@ -1,5 +1,5 @@
 /** What the rest of the house knows of a ledger. Nothing of an SDK crosses this line. */
-import type { AnchorEntry } from '../../domain/bundle.ts';
+import type { HcsAnchorEntry } from '../../domain/bundle.ts';
 
 /** A transaction that may be sent any number of times: it is executed at most once. */
 export interface Prepared {
@@ -41,7 +41,7 @@ export type ReceiptOutcome =
 
 /** `seen`: some mirrors show it rightly, not yet as many as the quorum asks for. */
 export type Confirmation =
-  | { readonly kind: 'verified'; readonly entry: AnchorEntry; readonly mirrors: readonly MirrorVerdict[] }
+  | { readonly kind: 'verified'; readonly entry: HcsAnchorEntry; readonly mirrors: readonly MirrorVerdict[] }
   | { readonly kind: 'seen' | 'pending' | 'suspect'; readonly mirrors: readonly MirrorVerdict[] };
 
 export interface MirrorVerdict {

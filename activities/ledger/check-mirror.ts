@@ -3,7 +3,7 @@
  * that is missing is "not yet"; a row that says something else is a mismatch, and nothing explains that away.
  */
 
-import type { AnchorEntry } from '../../domain/bundle.ts';
+import type { HcsAnchorEntry } from '../../domain/bundle.ts';
 import { equalBytes, fromBase64Url, toBase64Url, utf8 } from '../../domain/bytes.ts';
 import { findAnchorEntryFault } from '../../domain/ledger/anchor-entry.ts';
 import { parseTransactionId } from '../../domain/ledger/entity-id.ts';
@@ -12,7 +12,7 @@ import type { Prepared, Receipt } from './anchor-ledger.ts';
 import { decisiveCopy, type MirrorClient, type MirrorMessage, type MirrorTransaction } from './mirror-client.ts';
 
 export type Testimony =
-  | { readonly kind: 'ok'; readonly entry: AnchorEntry }
+  | { readonly kind: 'ok'; readonly entry: HcsAnchorEntry }
   | { readonly kind: 'not-yet' | 'mismatch'; readonly detail: string };
 
 /** Takes at most four requests. Throws MirrorUnreachable. */
@@ -42,7 +42,7 @@ export async function checkMirror(
 
   const before = await readPredecessor(mirror, message);
   if (before === undefined) return { kind: 'not-yet', detail: 'it does not show the message before' };
-  const entry: AnchorEntry = {
+  const entry: HcsAnchorEntry = {
     ledger: 'hedera-hcs/v1',
     network: prepared.network,
     topicId: prepared.topicId,

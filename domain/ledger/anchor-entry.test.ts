@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { AnchorEntry } from '../bundle.ts';
+import type { HcsAnchorEntry } from '../bundle.ts';
 import { findAnchorEntryFault } from './anchor-entry.ts';
 import {
   formatMirrorTransactionId,
@@ -12,7 +12,7 @@ import {
 const b64url = (base64: string): string => base64.replaceAll('+', '-').replaceAll('/', '_');
 
 /** Testnet topic 0.0.4603900, second message. */
-const ENTRY: AnchorEntry = {
+const ENTRY: HcsAnchorEntry = {
   ledger: 'hedera-hcs/v1',
   network: 'testnet',
   topicId: '0.0.4603900',

@@ -3,15 +3,17 @@
  * certifies, so that the verifier has complete evidence to judge. Times are fixed.
  */
 import { createHash } from 'node:crypto';
-import type { AnchorEntry, Bundle, BundleTimestamp, Inclusion, PublishedKey } from '../../domain/bundle.ts';
+import type {
+  AnchorEntry,
+  Bundle,
+  BundleTimestamp,
+  HcsAnchorEntry,
+  Inclusion,
+  PublishedKey,
+} from '../../domain/bundle.ts';
 import { fromBase64Url, toBase64Url, toHex, utf8 } from '../../domain/bytes.ts';
 import { canonicalBytes } from '../../domain/canonical-json.ts';
-import {
-  anchorEntryDigest,
-  CERTIFICATE_TYP,
-  type CertificatePayload,
-  NO_ANCHOR_WORDS,
-} from '../../domain/certificate.ts';
+import { CERTIFICATE_TYP, type CertificatePayload, NO_ANCHOR_WORDS, nameAnchor } from '../../domain/certificate.ts';
 import type { Digest } from '../../domain/digest.ts';
 import type { ProofId, TenantId } from '../../domain/ids.ts';
 import { formatJws, jwsBytes, jwsSigningInput } from '../../domain/jws.ts';
@@ -146,7 +148,7 @@ export function anchorOf(
   note: string,
   sequence: number,
   place: { readonly topicId?: string; readonly consensusTimestamp?: string } = {},
-): AnchorEntry {
+): HcsAnchorEntry {
   const { topicId = TOPIC, consensusTimestamp = `${1795420800 + sequence}.000000042` } = place;
   const message = buildAnchorMessage(parseCheckpointBody(parseNote(note).text));
   const prev = createHash('sha384')
@@ -197,17 +199,7 @@ export function payloadOf(bundle: Bundle, anchor: AnchorEntry | undefined, time 
       time,
     },
     anchorPolicy: anchor === undefined ? 'NONE' : 'REQUIRED',
-    anchor:
-      anchor === undefined
-        ? { none: NO_ANCHOR_WORDS }
-        : {
-            entrySha256: anchorEntryDigest(anchor),
-            ledger: anchor.ledger,
-            network: anchor.network,
-            topicId: anchor.topicId,
-            sequenceNumber: anchor.sequenceNumber,
-            consensusTimestamp: anchor.consensusTimestamp,
-          },
+    anchor: anchor === undefined ? { none: NO_ANCHOR_WORDS } : nameAnchor(anchor),
     licence: { grant: 'grant-2026-1' },
     issuedAt: '2026-11-23T08:00:06.000000Z',
     links: {

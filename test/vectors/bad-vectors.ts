@@ -1,5 +1,5 @@
 /** Bundles with every claim broken, and parts of good ones put together. */
-import type { Bundle } from '../../domain/bundle.ts';
+import type { Bundle, HcsAnchorEntry } from '../../domain/bundle.ts';
 import { fromBase64Url, toBase64Url } from '../../domain/bytes.ts';
 import type { CertificatePayload } from '../../domain/certificate.ts';
 import type { TrustDocument } from '../../domain/trust.ts';
@@ -40,7 +40,7 @@ export async function badVectors(scene: Scene): Promise<Vector[]> {
   });
   const inclusion = good.inclusion as NonNullable<Bundle['inclusion']>;
   const [token] = good.timestamps as [Bundle['timestamps'][number]];
-  const [anchor] = good.anchors as [Bundle['anchors'][number]];
+  const { anchor } = scene;
   const resealed = {
     certificate: ['invalid', 'certificate-names-other'],
     inclusion: ['invalid', 'not-included'],
@@ -51,7 +51,7 @@ export async function badVectors(scene: Scene): Promise<Vector[]> {
     ...good,
     timestamps: [{ ...token, ...one }],
   });
-  const reanchor = (one: Partial<Bundle['anchors'][number]>): Bundle => ({ ...good, anchors: [{ ...anchor, ...one }] });
+  const reanchor = (one: Partial<HcsAnchorEntry>): Bundle => ({ ...good, anchors: [{ ...anchor, ...one }] });
   const lying = (change: (payload: CertificatePayload) => CertificatePayload): Bundle => ({
     ...good,
     certificate: certify(instance.certificate, change(payloadOf(good, anchor))),

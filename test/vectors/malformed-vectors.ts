@@ -4,7 +4,7 @@ import { canonicalText } from '../../domain/canonical-json.ts';
 import type { Scene } from './scene.ts';
 import { every, type Vector } from './vector.ts';
 
-export function malformedVectors({ good, trust }: Scene): Vector[] {
+export function malformedVectors({ anchor, good, trust }: Scene): Vector[] {
   const text = JSON.stringify(good);
   const malformed = (name: string, says: string, bundle: unknown): Vector => ({
     name: `malformed-${name}`,
@@ -16,7 +16,6 @@ export function malformedVectors({ good, trust }: Scene): Vector[] {
   });
   const { seal: _, ...withoutSeal } = good;
   const { checkpoint: __, ...withoutCheckpoint } = good;
-  const [anchor] = good.anchors;
   const noise = Buffer.concat(
     Array.from({ length: 32 }, (___, i) => createHash('sha256').update(`noise ${i}`).digest()),
   );
@@ -44,7 +43,7 @@ export function malformedVectors({ good, trust }: Scene): Vector[] {
     }),
     malformed('base64url-padded', 'A padded hash.', {
       ...good,
-      anchors: [{ ...anchor, prevRunningHash: `${anchor?.prevRunningHash}=` }],
+      anchors: [{ ...anchor, prevRunningHash: `${anchor.prevRunningHash}=` }],
     }),
     malformed('base64-alphabet', 'A seal in the alphabet of plain base64.', {
       ...good,

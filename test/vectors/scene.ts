@@ -1,5 +1,5 @@
 /** What the vectors are made of: two instances, two checkpoints of the first, and three proofs that it certified. */
-import type { AnchorEntry, Bundle } from '../../domain/bundle.ts';
+import type { Bundle, HcsAnchorEntry } from '../../domain/bundle.ts';
 import type { TrustDocument } from '../../domain/trust.ts';
 import {
   anchorOf,
@@ -24,8 +24,8 @@ export interface Scene {
   readonly leaves: readonly Uint8Array[];
   readonly early: LogState;
   readonly late: LogState;
-  readonly anchor: AnchorEntry;
-  readonly lateAnchor: AnchorEntry;
+  readonly anchor: HcsAnchorEntry;
+  readonly lateAnchor: HcsAnchorEntry;
   /** Index 3 of the early checkpoint, anchored. */
   readonly good: Bundle;
   /** Index 5 of the same checkpoint. */
