@@ -18,7 +18,9 @@ export interface Words {
     readonly later: string;
   };
   readonly timestampBy: (authority: string) => string;
-  readonly anchored: (kind: NetworkKind, network: string, topic: string, message: string, time: string) => string;
+  readonly anchored: (kind: NetworkKind, network: string, place: string, time: string) => string;
+  readonly messageOf: (topic: string, message: string) => string;
+  readonly callOf: (contract: string, transaction: string) => string;
   readonly notAnchored: string;
   readonly logEntry: (index: string, origin: string, size: string) => string;
   readonly proves: string;
@@ -58,8 +60,10 @@ const en: Words = {
     later: 'Addendum',
   },
   timestampBy: (authority) => `RFC 3161 timestamp by the authority “${authority}”`,
-  anchored: (kind, network, topic, message, time) =>
-    `Recorded on the ${kind === 'public' ? `Hedera ${network} public ledger` : kind === 'test' ? `Hedera ${network} test ledger` : `simulated ledger “${network}”`}, topic ${topic}, message no. ${message}, at consensus time ${time} (UTC).`,
+  anchored: (kind, network, place, time) =>
+    `Recorded on the ${kind === 'public' ? `Hedera ${network} public ledger` : kind === 'test' ? `Hedera ${network} test ledger` : `simulated ledger “${network}”`}, ${place}, at consensus time ${time} (UTC).`,
+  messageOf: (topic, message) => `topic ${topic}, message no. ${message}`,
+  callOf: (contract, transaction) => `contract ${contract}, transaction ${transaction}`,
   notAnchored:
     'No ledger anchor covered this proof when the certificate was drafted. It rests on the signed log and the RFC 3161 timestamp.',
   logEntry: (index, origin, size) =>
@@ -106,8 +110,10 @@ const fr: Words = {
     later: 'Additif',
   },
   timestampBy: (authority) => `Horodatage RFC 3161 de l’autorité « ${authority} »`,
-  anchored: (kind, network, topic, message, time) =>
-    `Inscrit sur le ${kind === 'public' ? `registre public Hedera ${network}` : kind === 'test' ? `registre de test Hedera ${network}` : `registre simulé « ${network} »`}, sujet ${topic}, message nº ${message}, à l’heure de consensus du ${time} (UTC).`,
+  anchored: (kind, network, place, time) =>
+    `Inscrit sur le ${kind === 'public' ? `registre public Hedera ${network}` : kind === 'test' ? `registre de test Hedera ${network}` : `registre simulé « ${network} »`}, ${place}, à l’heure de consensus du ${time} (UTC).`,
+  messageOf: (topic, message) => `sujet ${topic}, message nº ${message}`,
+  callOf: (contract, transaction) => `contrat ${contract}, transaction ${transaction}`,
   notAnchored:
     'Aucun ancrage ne couvrait cette preuve lors de la rédaction du certificat. Elle repose sur le journal signé et sur l’horodatage RFC 3161.',
   logEntry: (index, origin, size) => `Entrée nº ${index} du journal ${origin}, sous l’arbre signé de ${size} entrées`,

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import PDFDocument from 'pdfkit';
+import type { AnchorEntry } from '../../domain/bundle.ts';
 import type { CertificatePayload } from '../../domain/certificate.ts';
 import { type CertificateView, networkKind } from './certificate-view.ts';
 import { tellInstant, WORDS, type Words } from './certificate-words.ts';
@@ -182,14 +183,7 @@ function drawFacts(doc: Doc, view: CertificateView, words: Words, from: number):
   return y - 6;
 }
 
-type AnchorFacts = {
-  readonly network: string;
-  readonly topicId: string;
-  readonly sequenceNumber: string;
-  readonly consensusTimestamp: string;
-};
-
-function anchorWords(anchor: CertificatePayload['anchor'] | AnchorFacts, words: Words): string {
+function anchorWords(anchor: CertificatePayload['anchor'] | AnchorEntry, words: Words): string {
   if ('none' in anchor) return words.notAnchored;
   const [seconds = '0', fraction = ''] = anchor.consensusTimestamp.split('.');
   const instant = `${new Date(Number(seconds) * 1000).toISOString().slice(0, 19)}.${fraction.padEnd(9, '0')}Z`;
@@ -197,8 +191,9 @@ function anchorWords(anchor: CertificatePayload['anchor'] | AnchorFacts, words: 
   return words.anchored(
     networkKind(anchor.network),
     anchor.network,
-    anchor.topicId,
-    anchor.sequenceNumber,
+    anchor.ledger === 'hedera-hcs/v1'
+      ? words.messageOf(anchor.topicId, anchor.sequenceNumber)
+      : words.callOf(anchor.contractId, anchor.transactionId),
     `${date}, ${clock}`,
   );
 }
