@@ -170,7 +170,11 @@ const timestampShape: Read<BundleTimestamp> = object(
     renewals: list(
       object(
         { tsa: line(255), token: base64url(1, 65_536) },
-        { crls: list(base64url(1, BUNDLE_MAX_LENGTH), MAX_CRLS, 1) },
+        {
+          crls: list(base64url(1, BUNDLE_MAX_LENGTH), MAX_CRLS, 1),
+          path: list(base64url(32, 64), MAX_PATH, 1),
+          hash: oneOf('sha-256', 'sha-384', 'sha-512'),
+        },
       ),
       MAX_EVIDENCE,
       1,

@@ -2,6 +2,7 @@
  * The bundle: everything needed to verify one proof, downloadable from SEALED on and upgraded in place. All byte
  * values are base64url without padding unless said; sizes, indices and sequence numbers are decimal strings.
  */
+import type { DigestAlgorithm } from './digest.ts';
 import type { Statement } from './statement.ts';
 
 export const BUNDLE_MEDIA_TYPE = 'application/vnd.proofline.bundle+json';
@@ -24,11 +25,16 @@ export interface StoredToken {
 
 /** A token over SHA-256 of the body of the bundle's checkpoint. */
 export interface BundleTimestamp extends StoredToken {
-  /**
-   * Renewals before a certificate ends (RFC 4998 §5.2), oldest first: the first over SHA-256 of `token`, each further
-   * one over SHA-256 of the one before it.
-   */
-  readonly renewals?: readonly StoredToken[];
+  /** Renewals before a certificate ends or a hash function weakens (RFC 4998 §5.2), oldest first. */
+  readonly renewals?: readonly TokenRenewal[];
+}
+
+/** A token over the hash of the token before it, or, with `hash`, over the data and all evidence up to then (hash-tree renewal). */
+export interface TokenRenewal extends StoredToken {
+  /** From that hash to what the token is over: neighbours in a sorted tree (RFC 4998 §4.2). Absent: the hash itself. */
+  readonly path?: readonly string[];
+  /** The hash function from here on; absent: the one so far, which is SHA-256 at the start. */
+  readonly hash?: DigestAlgorithm;
 }
 
 /** A checkpoint's record on a ledger. */

@@ -1,6 +1,8 @@
 import { sha256 } from '@noble/hashes/sha2.js';
-import type { Bundle, StoredToken } from '../domain/bundle.ts';
+import type { Bundle, BundleTimestamp, StoredToken } from '../domain/bundle.ts';
 import { fromBase64Url, toHex, utf8 } from '../domain/bytes.ts';
+import type { ArchiveStep } from '../domain/evidence-record/archive-steps.ts';
+import { stepsOfTimestamp } from '../domain/evidence-record/of-timestamp.ts';
 import { parseInstant } from '../domain/time.ts';
 import { type TimestampVerdict, verifyTimestampToken } from '../domain/timestamp/verify-token.ts';
 import type { VerifierCache } from './cache.ts';
@@ -64,10 +66,9 @@ export async function checkTimestamp(
       time: { ...noTime, ...base },
       tokens: [],
     };
-  const imprint = sha256(utf8.encode(checkpoint.body));
+  const data = utf8.encode(checkpoint.body);
   const tokens: SeenToken[] = [];
-  for (const stored of bundle.timestamps)
-    tokens.push(await judgeStored(stored, stored.renewals ?? [], imprint, view, nowMicros, cache));
+  for (const stored of bundle.timestamps) tokens.push(await judgeStored(stored, data, view, nowMicros, cache));
   const counted = tokens.find((token) => token.sha256 === namedSha256) ?? (tokens[0] as SeenToken);
   const bad = tokens.find((token) => token.claim.verdict === 'invalid');
   const { claim, genTimeMicros, accuracyMicros } = counted;
@@ -85,14 +86,13 @@ export async function checkTimestamp(
 
 /** One token and its renewals: the newest must be in force now, each earlier one until its successor came. */
 async function judgeStored(
-  stored: StoredToken,
-  renewals: readonly StoredToken[],
-  imprint: Uint8Array,
+  stored: BundleTimestamp,
+  data: Uint8Array,
   view: TrustView,
   nowMicros: bigint,
   cache: VerifierCache,
 ): Promise<SeenToken> {
-  const first = await judgeToken(stored, imprint, view, cache);
+  const first = await judgeToken(stored, sha256(data), view, cache);
   const seen = (claim: ClaimResult): SeenToken => ({
     tsa: stored.tsa,
     sha256: first.sha256,
@@ -101,10 +101,12 @@ async function judgeStored(
     accuracyMicros: first.accuracyMicros,
   });
   if (first.endsMicros === undefined || first.claim.verdict === 'invalid') return seen(first.claim);
+  const { at } = first.claim;
+  const steps = readSteps(data, stored);
+  if (typeof steps === 'string') return seen(result('invalid', 'token-bad', { detail: `a renewal: ${steps}`, at }));
   let last = first;
-  let lastBytes = fromBase64Url(stored.token) as Uint8Array;
-  for (const renewal of renewals) {
-    const next = await judgeToken(renewal, sha256(lastBytes), view, cache);
+  for (const [i, renewal] of (stored.renewals ?? []).entries()) {
+    const next = await judgeToken(renewal, steps[i + 1]?.imprint ?? new Uint8Array(0), view, cache);
     if (next.claim.verdict === 'invalid') return seen(next.claim);
     const isInTime =
       next.genTimeMicros !== undefined &&
@@ -113,20 +115,26 @@ async function judgeStored(
       next.genTimeMicros >= last.genTimeMicros &&
       next.genTimeMicros < last.endsMicros;
     if (!isInTime)
-      return seen(
-        result('invalid', 'token-bad', { detail: 'a renewal outside the life of what it renews', at: first.claim.at }),
-      );
+      return seen(result('invalid', 'token-bad', { detail: 'a renewal outside the life of what it renews', at }));
     if (next.claim.verdict !== 'valid') return seen(next.claim);
     last = next;
-    lastBytes = fromBase64Url(renewal.token) as Uint8Array;
   }
   if (first.claim.verdict !== 'valid' || nowMicros < first.endsMicros) return seen(first.claim);
-  const { at } = first.claim;
   return seen(
     last !== first && last.endsMicros !== undefined && nowMicros < last.endsMicros
       ? result('expired-but-protected', 'token-expired-renewed', { at })
       : result('unverified', 'token-expired', { at }),
   );
+}
+
+/** What each renewal must be over, or why that cannot be said. */
+function readSteps(data: Uint8Array, stored: BundleTimestamp): readonly ArchiveStep[] | string {
+  try {
+    return stepsOfTimestamp(data, stored);
+  } catch (error) {
+    if (error instanceof RangeError) return error.message;
+    throw error;
+  }
 }
 
 interface JudgedToken {

@@ -5,6 +5,7 @@ import * as x509 from '@peculiar/x509';
 import type { StoredToken } from '../../domain/bundle.ts';
 import { toBase64Url } from '../../domain/bytes.ts';
 import { parseInstant } from '../../domain/time.ts';
+import { hashOfLength } from '../../domain/timestamp/hashes.ts';
 import { messageImprint } from '../../domain/timestamp/request.ts';
 import { buildToken } from '../tsa/build-token.ts';
 import { p256 } from './keys.ts';
@@ -70,7 +71,7 @@ export async function makeAuthority(name: string, leafEnds = '2027-01-01T00:00:0
     async stamp(imprint, genTime, { policy = POLICY } = {}) {
       const token = await buildToken({
         policy,
-        imprintRaw: messageImprint('SHA-256', imprint),
+        imprintRaw: messageImprint(hashOfLength(imprint.length) ?? 'SHA-256', imprint),
         serial: new Uint8Array(createHash('sha256').update(imprint).update(genTime).digest().subarray(0, 8)),
         genTimeMicros: parseInstant(genTime) as bigint,
         accuracyMillis: 500,
