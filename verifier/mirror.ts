@@ -5,8 +5,8 @@
  */
 import type { AnchorEntry, ContractAnchorEntry, HcsAnchorEntry } from '../domain/bundle.ts';
 import { fromBase64Url, toBase64Url, utf8 } from '../domain/bytes.ts';
-import { encodeAnchorCall, eventDataOf, registryEntryOf, topicsOf } from '../domain/ledger/checkpoint-registry.ts';
 import { formatMirrorTransactionId, parseLedgerTime, parseTransactionId } from '../domain/ledger/entity-id.ts';
+import { findCallFault } from '../domain/ledger/registry-call.ts';
 import { FIRST_PREV_RUNNING_HASH } from '../domain/ledger/running-hash.ts';
 import { fromBase64 } from '../log/bytes.ts';
 import type { Reason } from './verdict.ts';
@@ -121,27 +121,6 @@ async function askContract(
   if (status !== 200) return open('ledger-unavailable', `HTTP ${status}`);
   const fault = findCallFault(body, entry);
   return fault === undefined ? undefined : differs(fault);
-}
-
-/** Why the result of a call is not that of the anchor, or undefined. The contract's event says what was recorded. */
-function findCallFault(body: unknown, entry: ContractAnchorEntry): string | undefined {
-  const anchor = registryEntryOf(entry.message);
-  if (anchor === undefined) return 'the contract has no arguments for the message';
-  const { contract_id, timestamp, status, result, from, function_parameters, logs } = members(body);
-  const expected: Readonly<Record<string, readonly [unknown, unknown]>> = {
-    contract: [contract_id, entry.contractId],
-    'consensus timestamp': [timestamp, entry.consensusTimestamp],
-    outcome: [`${status} ${result}`, '0x1 SUCCESS'],
-    caller: [from, entry.publisher],
-    call: [function_parameters, encodeAnchorCall(anchor)],
-    'number of events': [Array.isArray(logs) ? logs.length : undefined, 1],
-  };
-  const found = Object.entries(expected).find(([, [shown, held]]) => shown !== held);
-  if (found !== undefined) return `another ${found[0]}`;
-  const { contract_id: emitter, topics, data } = members((logs as unknown[])[0]);
-  const held = [entry.contractId, ...topicsOf(anchor, entry.publisher), eventDataOf(anchor)];
-  const shown = [emitter, ...(Array.isArray(topics) ? topics : []), data];
-  return shown.length === held.length && shown.every((value, i) => value === held[i]) ? undefined : 'another event';
 }
 
 async function askTransaction(

@@ -42,6 +42,8 @@ export interface MirrorMessage {
 
 export interface MirrorClient {
   readonly url: string;
+  /** The JSON object at a path below `/api/v1/`; undefined for 404. Throws MirrorUnreachable. */
+  read(path: string): Promise<Record<string, unknown> | undefined>;
   /** Every copy that reached consensus, in consensus order; undefined for 404. */
   transaction(id: LedgerTransactionId): Promise<readonly MirrorTransaction[] | undefined>;
   messageBySequence(topicId: string, sequenceNumber: bigint): Promise<MirrorMessage | undefined>;
@@ -79,6 +81,7 @@ function createMirrorClient(url: string, get: Get): MirrorClient {
   const bad = (what: string): MirrorUnreachable => new MirrorUnreachable(`${url} answered without ${what}`);
   return {
     url,
+    read: get,
     async transaction(id) {
       const body = await get(`transactions/${formatMirrorTransactionId(id)}`);
       if (body === undefined) return undefined;

@@ -15,7 +15,7 @@ import { decisiveCopy, type MirrorClient, MirrorUnreachable } from './mirror-cli
 export async function lookUp(
   mirrors: readonly MirrorClient[],
   quorum: number,
-  prepared: Prepared,
+  prepared: Pick<Prepared, 'transactionId'>,
 ): Promise<ReceiptOutcome> {
   const id = parseTransactionId(prepared.transactionId);
   if (id === undefined) return { kind: 'pending' };
@@ -68,7 +68,7 @@ function toVerdict(mirror: string, testimony: Testimony | undefined): MirrorVerd
 export async function isProvenAbsent(
   mirrors: readonly MirrorClient[],
   quorum: number,
-  prepared: Prepared,
+  prepared: Pick<Prepared, 'transactionId' | 'validSeconds'>,
 ): Promise<boolean> {
   const id = parseTransactionId(prepared.transactionId);
   if (id === undefined) return false;
@@ -113,7 +113,7 @@ function ignoreUnreachable(error: unknown): undefined {
 }
 
 /** SHA-384 of the signed bytes of each node's copy: what a mirror shows as the transaction's hash. */
-function hashesOf(listBytes: Uint8Array): Uint8Array[] {
+export function hashesOf(listBytes: Uint8Array): Uint8Array[] {
   return proto.TransactionList.decode(listBytes).transactionList.map((transaction) =>
     createHash('sha384')
       .update(transaction.signedTransactionBytes ?? new Uint8Array())
