@@ -10,6 +10,7 @@ import { identifyRequest } from './middleware/identify-request.ts';
 import { limitRate } from './middleware/limit-rate.ts';
 import { readBody } from './middleware/read-body-of.ts';
 import { type ApiDeps, type Route, toExpressPath } from './route.ts';
+import { anchorRoutes } from './routes/anchors.ts';
 import { commandRoutes } from './routes/commands.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
@@ -28,6 +29,7 @@ export const ROUTES: readonly Route[] = [
   ...evidenceRoutes,
   ...submissionRoutes,
   ...verificationRoutes,
+  ...anchorRoutes,
   ...licenceRoutes,
   ...orgUnitRoutes,
   ...logRoutes,

@@ -350,6 +350,18 @@ export const ERRORS = {
     what: 'The ledger shows something else than we sent.',
     todo: 'See runbooks/anchor-suspect.md.',
   },
+  LEDGER_FROZEN: {
+    status: 503,
+    retryable: true,
+    what: 'Another anchor is suspect: nothing is sent until somebody has decided about it.',
+    todo: 'See runbooks/anchor-suspect.md.',
+  },
+  LEDGER_SETUP_INVALID: {
+    status: 503,
+    retryable: true,
+    what: 'Topic, keys, account or network are not what the ledger file says.',
+    todo: 'Run `npm run ledger -- check`, mend every fault listed; it is looked at again by itself.',
+  },
   LEDGER_NOT_CONFIRMED: {
     status: 503,
     retryable: true,

@@ -154,8 +154,27 @@ describe('an anchor window', () => {
     await addTimestamp(5n);
     await close(0);
     await setState(5n, 'FAILED');
-    expect(await close(10)).toBeUndefined();
     await addTimestamp(6n);
     expect(await close(10)).toMatchObject({ size: 6n });
+  });
+
+  it('anchors a checkpoint again whose anchor an operator gave up', async () => {
+    await addBatch(1, { last: 4n });
+    await addTimestamp(8n);
+    await close(0);
+    await setState(8n, 'SUSPECT');
+    expect(await close(100)).toBeUndefined();
+    await setState(8n, 'FAILED');
+    expect(await close(200)).toEqual({ window: 'express', size: 8n });
+    expect((await db.query('SELECT state, failure FROM anchors')).rows).toEqual([{ state: 'PENDING', failure: null }]);
+    expect((await db.query('SELECT workflow_id FROM outbox')).rowCount).toBe(2);
+  });
+
+  it('is one anchor however many proofs, batches and tenants wait', async () => {
+    for (let n = 1; n <= 50; n++) await addBatch(n, { last: BigInt(2_000 * n - 1) });
+    await addTimestamp(100_000n);
+    expect(await close(0)).toEqual({ window: 'express', size: 100_000n });
+    for (let second = 1; second < 60; second++) expect(await close(second)).toBeUndefined();
+    expect((await db.query('SELECT FROM anchors')).rowCount).toBe(1);
   });
 });

@@ -25,7 +25,8 @@ export interface ClosedWindow {
 }
 
 // A window is closed for a batch whose last leaf the newest token covers and no anchor (made or under way) does yet.
-// An anchor that FAILED for good covers nothing. One that is SUSPECT freezes anchoring until somebody resolves it.
+// One that an operator gave up (FAILED) covers nothing, and its own checkpoint may be anchored again, by a further attempt.
+// One that is SUSPECT freezes anchoring until somebody resolves it.
 const FIND = `
   WITH stamped AS (
     SELECT coalesce(max(size), 0) AS size FROM timestamps WHERE origin = $1
@@ -40,7 +41,7 @@ const FIND = `
     AND EXISTS (
       SELECT FROM batches b WHERE b.state = 'SEALED' AND b.evidence_complete_at IS NULL AND b.leaves_pending = 0 AND b.max_leaf_index >= c.size AND b.max_leaf_index < s.size
         AND b.anchor_policy <> 'NONE' AND b.anchor_window = w."window")
-    AND NOT EXISTS (SELECT FROM anchors a WHERE a.origin = $1 AND a.size = s.size)
+    AND NOT EXISTS (SELECT FROM anchors a WHERE a.origin = $1 AND a.size = s.size AND a.state <> 'FAILED')
   ORDER BY w."window" LIMIT 1`;
 
 /**
@@ -65,7 +66,8 @@ export async function closeAnchorWindow(
   if (due === undefined) return undefined;
   const { window, size } = due;
   const { rowCount } = await tx.query(
-    `INSERT INTO anchors (origin, size, "window", created_at, updated_at) VALUES ($1, $2, $3, $4, $4) ON CONFLICT (origin, size) DO NOTHING`,
+    `INSERT INTO anchors (origin, size, "window", created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
+     ON CONFLICT (origin, size) DO UPDATE SET state = 'PENDING', "window" = excluded."window", failure = NULL, updated_at = excluded.updated_at WHERE anchors.state = 'FAILED'`,
     [input.origin, size.toString(), window, input.now],
   );
   if (rowCount !== 1) return undefined;

@@ -1,9 +1,12 @@
 /**
  * Anchors and their attempts. Signed bytes are here before they are first sent; states only move forward, so that a
- * repeated or late activity changes nothing. Lock order: anchors, anchor_attempts, log_progress.
+ * repeated or late activity changes nothing. Lock order: anchors, anchor_attempts, log_progress, topic_cursors, alarms.
  */
-import type { AnchorEntry } from '../domain/bundle.ts';
+import type { HcsAnchorEntry } from '../domain/bundle.ts';
+import { workflowIds } from '../domain/ids.ts';
+import { endAlarms, raiseAlarm } from './alarms.ts';
 import { type Db, inTransaction, type Queryable, type Tx } from './pool.ts';
+import { followTopic } from './topic-cursors.ts';
 
 export const ATTEMPT_STATES = [
   'PREPARED',
@@ -19,7 +22,7 @@ export const ATTEMPT_STATES = [
 export type AttemptState = (typeof ATTEMPT_STATES)[number];
 export type AnchorState = AttemptState | 'PENDING';
 
-/** From where an attempt may come into a state. What is VERIFIED or SUSPECT stays so. */
+/** From where an attempt may come into a state. What is VERIFIED stays so; what is SUSPECT until an operator decides (`anchor-commands.ts`). */
 const FROM: Readonly<Record<AttemptState, readonly AttemptState[]>> = {
   PREPARED: ['REJECTED'],
   SENT: ['PREPARED', 'SENT', 'REJECTED'],
@@ -63,6 +66,8 @@ export interface AnchorRow {
   readonly attempt: number;
   /** 32 bytes: root of the checkpoint. */
   readonly root: Uint8Array;
+  /** Why it is REJECTED; null once an operator let it be tried again. */
+  readonly failure: { readonly status: string } | null;
 }
 
 export interface AttemptRow {
@@ -79,14 +84,14 @@ export interface AttemptRow {
 /** Undefined without an anchor or its checkpoint. */
 export async function readAnchor(db: Queryable, { origin, size }: AnchorKey): Promise<AnchorRow | undefined> {
   const { rows } = await db.query<AnchorRow>(
-    'SELECT a.state, a.attempt, c.root FROM anchors a JOIN checkpoints c USING (origin, size) WHERE a.origin = $1 AND a.size = $2::bigint',
+    'SELECT a.state, a.attempt, a.failure, c.root FROM anchors a JOIN checkpoints c USING (origin, size) WHERE a.origin = $1 AND a.size = $2::bigint',
     [origin, size.toString()],
   );
   return rows[0];
 }
 
 /**
- * Anchors that are not on the ledger yet and have stood still since `before`, in the order of their keys from `after`
+ * Anchors that are neither on the ledger yet nor given up and have stood still since `before`, in the order of their keys from `after`
  * on, at most `limit`.
  */
 export async function readOpenAnchors(
@@ -96,7 +101,7 @@ export async function readOpenAnchors(
   limit: number,
 ): Promise<readonly AnchorKey[]> {
   const { rows } = await db.query<AnchorKey>(
-    `SELECT origin, size FROM anchors WHERE state <> 'VERIFIED' AND updated_at < $1 AND (origin, size) > ($2, $3::bigint) ORDER BY origin, size LIMIT $4`,
+    `SELECT origin, size FROM anchors WHERE state NOT IN ('VERIFIED', 'FAILED') AND updated_at < $1 AND (origin, size) > ($2, $3::bigint) ORDER BY origin, size LIMIT $4`,
     [before, after?.origin ?? '', (after?.size ?? -1n).toString(), limit],
   );
   return rows;
@@ -154,42 +159,98 @@ export interface AttemptChange extends AttemptKey {
   readonly failure?: { readonly status: string };
 }
 
-/** Moves an attempt, and its anchor with it, if it may come into that state from where it is. Key (origin, size, attempt, state). */
+/** Whether another anchor of the log is SUSPECT: until somebody has decided about it, no transaction is sent for the first time. */
+export async function isFrozen(db: Queryable, { origin, size }: AnchorKey): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `SELECT FROM anchors WHERE origin = $1 AND size <> $2::bigint AND state = 'SUSPECT' LIMIT 1`,
+    [origin, size.toString()],
+  );
+  return rowCount === 1;
+}
+
+/**
+ * Moves an attempt, and its anchor with it, if it may come into that state from where it is; raises an alarm where a
+ * person must look. Key (origin, size, attempt, state).
+ */
 export function moveAttempt(db: Db, change: AttemptChange): Promise<'moved' | 'kept'> {
   return inTransaction(db, async (tx) => {
     await lockAnchor(tx, change);
-    return move(tx, change);
+    const moved = await move(tx, change);
+    const kind = ALARM_OF[change.state];
+    if (moved === 'moved' && kind !== undefined)
+      await raiseAlarm(tx, {
+        kind,
+        subject: alarmSubject(change),
+        detail: { attempt: change.attempt, status: change.failure?.status ?? change.state },
+        at: change.now,
+      });
+    return moved;
   });
+}
+
+const ALARM_OF: Partial<Record<AttemptState, 'anchor.suspect' | 'anchor.rejected'>> = {
+  SUSPECT: 'anchor.suspect',
+  REJECTED: 'anchor.rejected',
+  FAILED: 'anchor.rejected',
+};
+
+/** What alarms about an anchor name: its workflow. */
+export function alarmSubject({ origin, size }: AnchorKey): string {
+  return workflowIds.anchorCheckpoint(origin, size);
+}
+
+export interface VerifiedAnchor extends AttemptKey {
+  readonly entry: HcsAnchorEntry;
+  readonly confirmation: unknown;
+  /** Decimal; absent where the mirrors do not tell. */
+  readonly feeTinybars?: string;
+  readonly now: string;
 }
 
 /**
  * The anchor stands: its entry, the attempt's end, and what is covered from now on, in one transaction. Key (origin,
  * size): the first entry is kept. Locks anchors, anchor_attempts, log_progress.
  */
-export function recordVerified(
-  db: Db,
-  verified: AttemptKey & { readonly entry: AnchorEntry; readonly confirmation: unknown; readonly now: string },
-): Promise<'moved' | 'kept'> {
-  const { origin, size, entry } = verified;
+export function recordVerified(db: Db, verified: VerifiedAnchor): Promise<'moved' | 'kept'> {
   return inTransaction(db, async (tx) => {
     await lockAnchor(tx, verified);
     const moved = await move(tx, { ...verified, state: 'VERIFIED' });
-    if (moved === 'kept') return moved;
-    await tx.query(`UPDATE anchors SET entry = $3 WHERE origin = $1 AND size = $2::bigint AND entry IS NULL`, [
-      origin,
-      size.toString(),
-      JSON.stringify(entry),
-    ]);
-    await tx.query(
-      `INSERT INTO log_progress (origin, anchored_size) VALUES ($1, $2::bigint)
-       ON CONFLICT (origin) DO UPDATE SET anchored_size = greatest(log_progress.anchored_size, excluded.anchored_size)`,
-      [origin, size.toString()],
-    );
+    if (moved === 'moved') await cover(tx, verified);
     return moved;
   });
 }
 
-async function lockAnchor(tx: Tx, { origin, size }: AnchorKey): Promise<void> {
+/**
+ * What an anchor that stands brings: its entry, its cost with the leaves that share it (those that no earlier anchor
+ * covered), what is covered, and the place in the topic. The anchor is locked and has just become VERIFIED.
+ */
+export async function cover(tx: Tx, verified: VerifiedAnchor): Promise<void> {
+  const { origin, size, entry, feeTinybars, now } = verified;
+  const { rows } = await tx.query<{ anchored_size: bigint }>(
+    'SELECT anchored_size FROM log_progress WHERE origin = $1 FOR UPDATE',
+    [origin],
+  );
+  const before = rows[0]?.anchored_size ?? 0n;
+  await tx.query(
+    'UPDATE anchors SET entry = $3, fee_tinybars = $4::bigint, new_leaves = $5::bigint WHERE origin = $1 AND size = $2::bigint AND entry IS NULL',
+    [
+      origin,
+      size.toString(),
+      JSON.stringify(entry),
+      feeTinybars ?? null,
+      (size > before ? size - before : 0n).toString(),
+    ],
+  );
+  await tx.query(
+    `INSERT INTO log_progress (origin, anchored_size) VALUES ($1, $2::bigint)
+     ON CONFLICT (origin) DO UPDATE SET anchored_size = greatest(log_progress.anchored_size, excluded.anchored_size)`,
+    [origin, size.toString()],
+  );
+  await followTopic(tx, entry, now);
+  await endAlarms(tx, alarmSubject(verified), now);
+}
+
+export async function lockAnchor(tx: Tx, { origin, size }: AnchorKey): Promise<void> {
   const { rowCount } = await tx.query('SELECT FROM anchors WHERE origin = $1 AND size = $2::bigint FOR UPDATE', [
     origin,
     size.toString(),

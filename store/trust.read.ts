@@ -80,6 +80,11 @@ async function readInstance(db: Queryable): Promise<InstanceDocument | undefined
   return rows[0]?.document;
 }
 
+/** The ledgers that this instance anchors on; none before a worker has published them. */
+export async function readLedgers(db: Queryable): Promise<TrustDocument['ledgers']> {
+  return (await readInstance(db))?.ledgers ?? [];
+}
+
 function describeVkey(origin: string, { key, fromSize, toSize }: StoredKey): TrustDocument['vkeys'][number] {
   const publicKey = fromBase64Url(key.jwk.x ?? '');
   if (publicKey === undefined) throw new Error(`the public key of ${key.kid}@${key.version} is malformed`);

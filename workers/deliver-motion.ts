@@ -9,6 +9,12 @@ import type { BatchStart } from '../store/batches.ts';
 import type { Motion } from '../store/outbox.ts';
 import { searchAttributes } from '../workflows/messages.ts';
 
+/** An anchor that was given up may be asked for again; a run that finds it on the ledger ends at once. */
+const REUSE: Readonly<Record<string, 'REJECT_DUPLICATE' | 'ALLOW_DUPLICATE'>> = {
+  certifyBatch: 'REJECT_DUPLICATE',
+  anchorCheckpoint: 'ALLOW_DUPLICATE',
+};
+
 /** A call to Temporal that takes longer is given up; its row is delivered again. */
 const DEADLINE_MS = 10_000;
 
@@ -30,7 +36,7 @@ export async function deliverMotion(delivery: MotionDelivery, motion: Motion): P
         workflowId: motion.workflowId,
         taskQueue: delivery.workflowQueue,
         args: [motion.payload],
-        workflowIdReusePolicy: motion.name === 'certifyBatch' ? 'REJECT_DUPLICATE' : 'ALLOW_DUPLICATE_FAILED_ONLY',
+        workflowIdReusePolicy: REUSE[motion.name] ?? 'ALLOW_DUPLICATE_FAILED_ONLY',
         ...(motion.name === 'certifyBatch' && describeBatch(motion.payload as BatchStart)),
       });
     } catch (error) {

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { Gauge } from 'prom-client';
 import type { Clock } from '../domain/clock.ts';
 import { toMicros } from '../domain/clock.ts';
+import { countAlarms } from '../store/alarms.ts';
 import { formBatch } from '../store/batches.ts';
 import { applyPending } from '../store/commands.ts';
 import { wakeOverdue } from '../store/evidence.ts';
@@ -21,12 +22,19 @@ const TAKE = 200;
 const POLL_MS = 1_000;
 const INTEGRITY_MS = 60_000;
 const PARTITION_MS = 3_600_000;
+const ALARMS_MS = 5_000;
 const MAX_POSTPONE_MS = 30_000;
 
 const lagRows = new Gauge({ name: 'proofline_outbox_rows', help: 'Motion that Temporal has not got yet.' });
 const lagSeconds = new Gauge({
   name: 'proofline_outbox_oldest_seconds',
   help: 'Age of the oldest undelivered motion.',
+});
+
+const alarms = new Gauge({
+  name: 'proofline_alarms',
+  help: 'Open alarms: a person must look.',
+  labelNames: ['kind'],
 });
 
 export interface RelayDeps extends MotionDelivery {
@@ -94,6 +102,13 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
       everyMs: INTEGRITY_MS,
       onError: failed('integrity'),
       turn: () => measureIntegrity(db).then(() => false),
+    }),
+    alarms: startLoop({
+      everyMs: ALARMS_MS,
+      onError: failed('alarms'),
+      turn: async () => {
+        for (const [kind, n] of Object.entries(await countAlarms(db))) alarms.set({ kind }, n);
+      },
     }),
     partitions: startLoop({
       everyMs: PARTITION_MS,

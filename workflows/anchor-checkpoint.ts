@@ -10,7 +10,7 @@ import {
 } from '@temporalio/workflow';
 import type { AnchorInput, AnchorStep, LedgerActivities } from '../activities/ledger/anchor-activities.ts';
 import { activity } from './activity.ts';
-import { retryAnchor, searchAttributes } from './messages.ts';
+import { anchorCommanded, retryAnchor, searchAttributes } from './messages.ts';
 import { createPersistence } from './persist.ts';
 import { SLOW_RETRY_MS } from './policies.ts';
 
@@ -20,15 +20,21 @@ const FIRST_ATTEMPT_PAUSE_MS = 1_000;
 /**
  * Brings one checkpoint onto the ledger: prepare, submit, receipt, confirm. Bytes that may be under way are only ever
  * sent again; another attempt is prepared after proof that the last one never executes. What the network refuses for a
- * reason of ours waits for the update `retryAnchor`; what is suspect waits for a person, and nothing here ends it.
+ * reason of ours waits for an operator's retry (the API's verb, or the update `retryAnchor`); what is suspect waits for
+ * the verb that accepts or abandons it. Postgres has what was decided: the signal only says "look".
  */
 export async function anchorCheckpoint(input: AnchorInput): Promise<void> {
-  let retries = 0;
+  let words = 0;
+  let isRetryAsked = false;
   let isSuspect = false;
+  setHandler(anchorCommanded, () => {
+    words++;
+  });
   setHandler(
     retryAnchor,
     () => {
-      retries++;
+      isRetryAsked = true;
+      words++;
     },
     {
       validator: () => {
@@ -47,6 +53,7 @@ export async function anchorCheckpoint(input: AnchorInput): Promise<void> {
   const submitAnchor = activity<LedgerActivities['submitAnchor']>('submitAnchor', summary);
   const awaitAnchorReceipt = activity<LedgerActivities['awaitAnchorReceipt']>('awaitAnchorReceipt', summary);
   const confirmAnchor = activity<LedgerActivities['confirmAnchor']>('confirmAnchor', summary);
+  const settleAnchor = activity<LedgerActivities['settleAnchor']>('settleAnchor', summary);
 
   /** One pass over the steps, from wherever Postgres shows the anchor. */
   const pass = async (): Promise<AnchorStep> => {
@@ -54,6 +61,7 @@ export async function anchorCheckpoint(input: AnchorInput): Promise<void> {
     const key = { origin, size, attempt: step.attempt };
     const describe = (text: string) =>
       setCurrentDetails(`Checkpoint of size ${size}, attempt ${step.attempt}: ${text}`);
+    if (isOver(step)) return step;
     if (step.state === 'PREPARED' || step.state === 'REJECTED' || step.state === 'SENT') {
       describe('sending.');
       step = await persist('LEDGER', 'submitAnchor', () => submitAnchor(key));
@@ -69,32 +77,41 @@ export async function anchorCheckpoint(input: AnchorInput): Promise<void> {
     return step;
   };
 
+  /** Waits, visibly, until an operator's decision is applied. */
+  const settle = async (held: AnchorStep): Promise<AnchorStep> => {
+    for (let step = held; ; ) {
+      const seen = words;
+      const input = { origin, size, isRetryAsked };
+      isRetryAsked = false;
+      const settled = await persist('LEDGER', 'settleAnchor', () => settleAnchor(input));
+      if (settled.isHeld !== true) return settled;
+      step = settled.status === undefined ? { ...settled, ...(step.status && { status: step.status }) } : settled;
+      isSuspect = step.state === 'SUSPECT';
+      await waitVisibly(step, () => words > seen);
+    }
+  };
+
   for (let pauseMs = FIRST_ATTEMPT_PAUSE_MS; ; ) {
-    const seen = retries;
-    const step = await pass();
-    if (step.state === 'VERIFIED') break;
-    if (step.state === 'REJECTED' || step.state === 'FAILED') {
-      await waitVisibly(
-        'LEDGER_REJECTED',
-        `the network ends it \`${step.status ?? step.state}\`. Mend funds or configuration, then send the update \`retryAnchor\`.`,
-        step,
-        () => retries > seen,
+    const seen = words;
+    let step = await pass();
+    if (step.isHeld) {
+      step = await settle(step);
+      isSuspect = false;
+    }
+    if (step.state === 'VERIFIED' || step.isAbandoned) {
+      setCurrentDetails(
+        step.isAbandoned
+          ? `Given up by an operator: checkpoint of size ${size}. A later window anchors again.`
+          : `Anchored: checkpoint of size ${size}.`,
       );
-    } else if (step.state === 'SUSPECT') {
-      isSuspect = true;
-      await waitVisibly(
-        'LEDGER_SUSPECT',
-        `**suspect**: ${step.status ?? 'mirrors show something else than was sent'}. See runbooks/anchor-suspect.md.`,
-        step,
-        () => false,
-      );
+      break;
     }
     // EXPIRED: another attempt, slower each time, since a copy that reached consensus cost its fee. SENT: the same bytes again.
     if (step.state === 'EXPIRED') {
       setCurrentDetails(
         `Checkpoint of size ${size}: attempt ${step.attempt} never executes (\`${step.status ?? 'expired'}\`); preparing another.`,
       );
-      await condition(() => retries > seen, pauseMs);
+      await condition(() => words > seen, pauseMs);
       pauseMs = Math.min(2 * pauseMs, SLOW_RETRY_MS);
     }
     if (workflowInfo().continueAsNewSuggested) {
@@ -102,14 +119,18 @@ export async function anchorCheckpoint(input: AnchorInput): Promise<void> {
       await continueAsNew<typeof anchorCheckpoint>(input);
     }
   }
-  setCurrentDetails(`Anchored: checkpoint of size ${size}.`);
   await condition(allHandlersFinished);
 
-  async function waitVisibly(code: string, text: string, step: AnchorStep, isOver: () => boolean): Promise<void> {
+  async function waitVisibly(step: AnchorStep, isOver: () => boolean): Promise<void> {
+    const code = step.state === 'SUSPECT' ? 'LEDGER_SUSPECT' : 'LEDGER_REJECTED';
     upsertSearchAttributes([
       { key: searchAttributes.waitReason, value: 'OPERATOR' },
       { key: searchAttributes.failureCode, value: code },
     ]);
+    const text =
+      step.state === 'SUSPECT'
+        ? `**suspect**: ${step.status ?? 'mirrors show something else than was sent'}. See runbooks/anchor-suspect.md.`
+        : `the network ends it \`${step.status ?? step.state}\`. Mend funds or configuration, then retry the anchor: runbooks/anchor-rejected.md.`;
     setCurrentDetails(`Checkpoint of size ${size}, attempt ${step.attempt}: ${text}`);
     await condition(isOver);
     upsertSearchAttributes([
@@ -118,3 +139,5 @@ export async function anchorCheckpoint(input: AnchorInput): Promise<void> {
     ]);
   }
 }
+
+const isOver = (step: AnchorStep): boolean => step.isHeld === true || step.isAbandoned === true;

@@ -38,6 +38,7 @@ export const POLICIES = {
   submitAnchor: { pool: 'ledger', startToCloseMs: 60_000, ...FAST },
   awaitAnchorReceipt: { pool: 'ledger', startToCloseMs: 90_000, heartbeatMs: 30_000, ...FAST },
   confirmAnchor: { pool: 'ledger', startToCloseMs: 60_000, ...FAST },
+  settleAnchor: { pool: 'ledger', startToCloseMs: 60_000, ...FAST },
   importGrant: { pool: 'store', startToCloseMs: 30_000, ...FAST },
   drainLicences: { pool: 'store', startToCloseMs: 120_000, heartbeatMs: 30_000, ...FAST },
   serveWaiting: { pool: 'store', startToCloseMs: 600_000, heartbeatMs: 30_000, ...FAST },

@@ -1,9 +1,13 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { AnchorEntry } from '../../domain/bundle.ts';
+import type { HcsAnchorEntry } from '../../domain/bundle.ts';
 import { type Clock, toMicros } from '../../domain/clock.ts';
 import { findAnchorEntryFault } from '../../domain/ledger/anchor-entry.ts';
 import { parseAnchorMessage } from '../../domain/ledger/anchor-message.ts';
 import { type HederaSim, startHederaSim } from '../../local/hedera/start-hedera-sim.ts';
+import { countAlarms } from '../../store/alarms.ts';
+import { type AnchorVerb, requestAnchorCommand } from '../../store/anchor-commands.ts';
+import { findAuditBreak } from '../../store/audit.ts';
 import type { Db } from '../../store/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
 import { newLedgerKey, resolveFrom } from '../../test/support/ledger-keys.ts';
@@ -29,7 +33,11 @@ beforeAll(async () => {
 afterAll(() => test.drop());
 
 beforeEach(async () => {
-  await test.pool('proofline_owner').query('TRUNCATE anchors, anchor_attempts, checkpoints, log_progress CASCADE');
+  await test
+    .pool('proofline_owner')
+    .query(
+      'TRUNCATE anchors, anchor_attempts, anchor_commands, topic_cursors, alarms, outbox, checkpoints, log_progress CASCADE',
+    );
   await db.query('INSERT INTO log_progress (origin) VALUES ($1)', [ORIGIN]);
   sim = await startHederaSim({ consensusDelayMs: 5, mirrorLagMs: 0, mirrorCount: 2 });
   config = {
@@ -96,7 +104,7 @@ async function newAnchor(size: number): Promise<{ origin: string; size: string }
 
 async function anchorRow(
   size: number,
-): Promise<{ state: string; attempt: number; entry: AnchorEntry | null; failure: unknown }> {
+): Promise<{ state: string; attempt: number; entry: HcsAnchorEntry | null; failure: unknown }> {
   const { rows } = await db.query(
     'SELECT state, attempt, entry, failure FROM anchors WHERE origin = $1 AND size = $2',
     [ORIGIN, size],
@@ -116,9 +124,34 @@ const anchoredSize = async (): Promise<bigint> =>
   (await db.query('SELECT anchored_size FROM log_progress WHERE origin = $1', [ORIGIN])).rows[0].anchored_size;
 const messages = () => sim.ledger.state.topics.get(config.topicId)?.messages ?? [];
 
+const settle = (activities: LedgerActivities, anchor: { origin: string; size: string }): Promise<AnchorStep> =>
+  activities.settleAnchor({ ...anchor, isRetryAsked: false });
+
+/** An operator's verb, as the API writes it. */
+const ask = (verb: AnchorVerb, size: number, distrustedMirrors: readonly string[] = []): Promise<void> =>
+  requestAnchorCommand(test.pool('proofline_api'), {
+    id: randomUUID(),
+    origin: ORIGIN,
+    size: BigInt(size),
+    verb,
+    actor: 'key:operator',
+    reason: 'ticket 1',
+    ...(verb === 'retry' ? {} : { evidence: { statement: 'answers kept in ticket 1', distrustedMirrors } }),
+    at: clock.nowMicros(),
+  });
+
+async function openAlarms(): Promise<string[]> {
+  const counts = Object.entries(await countAlarms(db));
+  return counts.flatMap(([kind, n]) => (n > 0 ? [kind] : []));
+}
+
+const rows = async (sql: string): Promise<Record<string, unknown>[]> => (await db.query(sql)).rows;
+
 /** The steps as the workflow takes them, once. */
 async function pass(activities: LedgerActivities, anchor: { origin: string; size: string }): Promise<AnchorStep> {
-  const { attempt } = await activities.prepareAnchor(anchor);
+  const prepared = await activities.prepareAnchor(anchor);
+  if (prepared.isHeld || prepared.isAbandoned) return prepared;
+  const { attempt } = prepared;
   const key = { ...anchor, attempt };
   let step = await activities.submitAnchor(key);
   if (step.state === 'SENT') step = await activities.awaitAnchorReceipt(key);
@@ -224,15 +257,20 @@ describe('an anchor in Postgres and on the ledger', () => {
     const anchor = await newAnchor(1);
     const poor = sim.treasury.createAccount({ publicKey: keys.payer.publicKey, balanceHbar: 0 });
     const activities = worker({ payerAccountId: poor });
-    expect(await pass(activities, anchor)).toEqual({
-      attempt: 1,
-      state: 'REJECTED',
-      status: 'INSUFFICIENT_PAYER_BALANCE',
-    });
+    const rejected = { attempt: 1, state: 'REJECTED', status: 'INSUFFICIENT_PAYER_BALANCE', isHeld: true };
+    expect(await pass(activities, anchor)).toEqual(rejected);
     expect(await anchorRow(1)).toMatchObject({ state: 'REJECTED', failure: { status: 'INSUFFICIENT_PAYER_BALANCE' } });
+    expect(await openAlarms()).toEqual(['anchor.rejected']);
+    // Another worker, after a restart too, only sees that it is held.
+    expect(await worker({ payerAccountId: poor }).prepareAnchor(anchor)).toEqual(rejected);
+    expect(await settle(activities, anchor)).toEqual(rejected);
     const account = sim.ledger.state.accounts.get(poor);
     if (account === undefined) throw new Error('no account');
     account.balanceTinybars = 100_000_000n;
+    await ask('retry', 1);
+    expect(await settle(activities, anchor)).toEqual({ attempt: 1, state: 'REJECTED' });
+    expect(await settle(activities, anchor)).toEqual({ attempt: 1, state: 'REJECTED' });
+    expect(await openAlarms()).toEqual([]);
     expect(await pass(activities, anchor)).toEqual({ attempt: 1, state: 'VERIFIED' });
     expect(await anchorRow(1)).toMatchObject({ state: 'VERIFIED', failure: null });
   });
@@ -243,8 +281,11 @@ describe('an anchor in Postgres and on the ledger', () => {
       attempt: 1,
       state: 'FAILED',
       status: 'INVALID_SIGNATURE',
+      isHeld: true,
     });
     expect((await anchorRow(1)).state).toBe('REJECTED');
+    expect(await pass(worker(), anchor)).toMatchObject({ attempt: 1, isHeld: true });
+    expect(await worker().settleAnchor({ ...anchor, isRetryAsked: true })).toEqual({ attempt: 1, state: 'FAILED' });
     expect(await pass(worker(), anchor)).toEqual({ attempt: 2, state: 'VERIFIED' });
   });
 
@@ -268,9 +309,12 @@ describe('an anchor in Postgres and on the ledger', () => {
     expect(await activities.confirmAnchor(key)).toMatchObject({
       state: 'SUSPECT',
       status: expect.stringContaining('the message is another'),
+      isHeld: true,
     });
-    expect(await activities.confirmAnchor(key)).toMatchObject({ state: 'SUSPECT' });
-    expect(await activities.prepareAnchor(anchor)).toEqual({ attempt: 1, state: 'SUSPECT' });
+    expect(await activities.confirmAnchor(key)).toMatchObject({ state: 'SUSPECT', isHeld: true });
+    expect(await activities.prepareAnchor(anchor)).toMatchObject({ attempt: 1, state: 'SUSPECT', isHeld: true });
+    expect(await settle(activities, anchor)).toMatchObject({ state: 'SUSPECT', isHeld: true });
+    expect(await openAlarms()).toEqual(['anchor.suspect']);
     expect(await anchorRow(1)).toMatchObject({ state: 'SUSPECT', entry: null });
     expect(await anchoredSize()).toBe(0n);
   });
@@ -296,5 +340,142 @@ describe('an anchor in Postgres and on the ledger', () => {
     await pass(worker(), newer);
     await pass(worker(), older);
     expect(await anchoredSize()).toBe(9n);
+  });
+});
+
+describe('a suspect anchor', () => {
+  /** Anchors one checkpoint while a mirror lies about it. */
+  async function suspect(
+    size: number,
+  ): Promise<{ anchor: { origin: string; size: string }; activities: LedgerActivities }> {
+    const anchor = await newAnchor(size);
+    const activities = worker();
+    const { attempt } = await activities.prepareAnchor(anchor);
+    await activities.submitAnchor({ ...anchor, attempt });
+    await activities.awaitAnchorReceipt({ ...anchor, attempt });
+    sim.faults.arm({
+      at: 'mirrorRest',
+      match: { node: '1', type: 'topics' },
+      effect: { corrupt: 'message' },
+      times: 99,
+    });
+    expect(await activities.confirmAnchor({ ...anchor, attempt })).toMatchObject({ state: 'SUSPECT' });
+    return { anchor, activities };
+  }
+
+  it('keeps every other anchor from being sent, until it is decided about', async () => {
+    const second = await newAnchor(9);
+    const other = worker();
+    const key = { ...second, attempt: (await other.prepareAnchor(second)).attempt };
+    const third = await newAnchor(11);
+    const { anchor, activities } = await suspect(7);
+    await expect(other.prepareAnchor(third)).rejects.toMatchObject({ code: 'LEDGER_FROZEN' });
+    await expect(other.submitAnchor(key)).rejects.toMatchObject({ code: 'LEDGER_FROZEN' });
+    expect(messages()).toHaveLength(1);
+    await db.query('DELETE FROM outbox');
+    await ask('abandon', 7);
+    expect(await settle(activities, anchor)).toEqual({ attempt: 1, state: 'FAILED', isAbandoned: true });
+    // Those that waited are told to look again.
+    expect(await rows(`SELECT workflow_id, name FROM outbox ORDER BY id`)).toEqual([
+      { workflow_id: `anchor:${ORIGIN}:7`, name: 'anchorCommanded' },
+      { workflow_id: `anchor:${ORIGIN}:9`, name: 'retryNow' },
+      { workflow_id: `anchor:${ORIGIN}:11`, name: 'retryNow' },
+    ]);
+    sim.faults.clear();
+    expect(await pass(other, second)).toMatchObject({ state: 'VERIFIED' });
+    expect(await pass(other, third)).toMatchObject({ state: 'VERIFIED' });
+  });
+
+  it('stands once an operator accepts it and the mirrors that are believed show it', async () => {
+    const { anchor, activities } = await suspect(7);
+    await ask('accept', 7, [sim.mirrorRestUrls[1] ?? '']);
+    expect(await settle(activities, anchor)).toEqual({ attempt: 1, state: 'VERIFIED' });
+    const { state, entry } = await anchorRow(7);
+    expect([state, entry?.sequenceNumber]).toEqual(['VERIFIED', '1']);
+    expect(await anchoredSize()).toBe(7n);
+    expect(advanced).toEqual([ORIGIN]);
+    expect(await openAlarms()).toEqual([]);
+    expect(await rows(`SELECT confirmation -> 'acceptedBy' IS NOT NULL AS by FROM anchor_attempts`)).toEqual([
+      { by: true },
+    ]);
+    expect(
+      await rows(`SELECT actor, action, subject FROM audit WHERE action LIKE 'anchor.%' ORDER BY id DESC LIMIT 2`),
+    ).toEqual([
+      { actor: 'key:operator', action: 'anchor.accept.applied', subject: `anchor:${ORIGIN}:7` },
+      { actor: 'key:operator', action: 'anchor.accept.requested', subject: `anchor:${ORIGIN}:7` },
+    ]);
+    expect(await findAuditBreak(db)).toBeUndefined();
+  });
+
+  it('stays suspect when it is accepted and a mirror that is believed contradicts, and says so', async () => {
+    const { anchor, activities } = await suspect(7);
+    await ask('accept', 7, [sim.mirrorRestUrls[0] ?? '']);
+    expect(await settle(activities, anchor)).toMatchObject({ state: 'SUSPECT', isHeld: true });
+    await ask('accept', 7, sim.mirrorRestUrls);
+    expect(await settle(activities, anchor)).toMatchObject({ state: 'SUSPECT', isHeld: true });
+    expect(await rows('SELECT state, code, detail FROM anchor_commands ORDER BY created_at')).toEqual([
+      { state: 'REFUSED', code: 'LEDGER_SUSPECT', detail: expect.stringContaining('the message is another') },
+      { state: 'REFUSED', code: 'LEDGER_SUSPECT', detail: expect.any(String) },
+    ]);
+    expect(await anchoredSize()).toBe(0n);
+    expect(await openAlarms()).toEqual(['anchor.suspect']);
+  });
+
+  it('that was abandoned covers nothing, and its checkpoint is anchored anew by a second attempt of its own', async () => {
+    const { anchor, activities } = await suspect(7);
+    await ask('abandon', 7);
+    await settle(activities, anchor);
+    sim.faults.clear();
+    expect(await anchorRow(7)).toMatchObject({ state: 'FAILED', failure: { status: 'ABANDONED' } });
+    expect(await activities.prepareAnchor(anchor)).toMatchObject({ isAbandoned: true });
+    expect(await settle(activities, anchor)).toMatchObject({ isAbandoned: true });
+    expect(await anchoredSize()).toBe(0n);
+    // What the next window does.
+    await db.query(`UPDATE anchors SET state = 'PENDING', failure = NULL`);
+    expect(await pass(activities, anchor)).toEqual({ attempt: 2, state: 'VERIFIED' });
+    expect((await attemptRows(7)).map(({ state }) => state)).toEqual(['FAILED', 'VERIFIED']);
+  });
+
+  it('takes each verb once, and none that does not fit', async () => {
+    const { anchor, activities } = await suspect(7);
+    await expect(ask('retry', 7)).rejects.toMatchObject({
+      code: 'TRANSITION_NOT_ALLOWED',
+      detail: 'retry of an anchor that is SUSPECT',
+    });
+    await expect(ask('accept', 8)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await Promise.all([ask('abandon', 7), ask('abandon', 7), ask('accept', 7, [sim.mirrorRestUrls[1] ?? ''])]);
+    await Promise.all([settle(activities, anchor), settle(worker(), anchor)].map((one) => one.catch(() => undefined)));
+    await settle(activities, anchor);
+    const states = (await rows('SELECT state FROM anchor_commands ORDER BY state')).map(({ state }) => state);
+    expect(states).toEqual(['APPLIED', 'REFUSED', 'REFUSED']);
+    await expect(ask('abandon', 7)).rejects.toMatchObject({ code: 'TRANSITION_NOT_ALLOWED' });
+  });
+});
+
+describe('what an anchor leaves behind', () => {
+  it('is its fee, shared by the leaves that no anchor covered before', async () => {
+    await pass(worker(), await newAnchor(3));
+    await pass(worker(), await newAnchor(9));
+    const fee = sim.ledger.state.transactions
+      .filter(({ message }) => message !== undefined)
+      .map((row) => row.chargedFee);
+    expect(await rows('SELECT size, fee_tinybars, new_leaves FROM anchors ORDER BY size')).toEqual([
+      { size: 3n, fee_tinybars: fee[0], new_leaves: 3n },
+      { size: 9n, fee_tinybars: fee[1], new_leaves: 6n },
+    ]);
+  });
+
+  it('is the place in the topic, against which the next is held', async () => {
+    await pass(worker(), await newAnchor(3));
+    await pass(worker(), await newAnchor(9));
+    expect(await rows('SELECT network, topic_id, sequence_number FROM topic_cursors')).toEqual([
+      { network: 'simulator', topic_id: config.topicId, sequence_number: 2n },
+    ]);
+    // All mirrors, and the receipt with them, tell a history that is not the one seen.
+    await db.query('UPDATE topic_cursors SET running_hash = $1', [Buffer.alloc(48, 1)]);
+    expect(await pass(worker(), await newAnchor(11))).toMatchObject({
+      state: 'SUSPECT',
+      status: expect.stringContaining('not the one that was seen there earlier'),
+    });
   });
 });

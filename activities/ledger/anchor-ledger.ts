@@ -41,7 +41,13 @@ export type ReceiptOutcome =
 
 /** `seen`: some mirrors show it rightly, not yet as many as the quorum asks for. */
 export type Confirmation =
-  | { readonly kind: 'verified'; readonly entry: HcsAnchorEntry; readonly mirrors: readonly MirrorVerdict[] }
+  | {
+      readonly kind: 'verified';
+      readonly entry: HcsAnchorEntry;
+      readonly mirrors: readonly MirrorVerdict[];
+      /** Decimal: what the payer was charged. */
+      readonly feeTinybars?: string;
+    }
   | { readonly kind: 'seen' | 'pending' | 'suspect'; readonly mirrors: readonly MirrorVerdict[] };
 
 export interface MirrorVerdict {
@@ -67,6 +73,11 @@ export interface AnchorLedger {
   lookUp(prepared: Prepared): Promise<ReceiptOutcome>;
   /** Compares what mirrors show with what was sent, and recomputes the running hash. */
   confirm(prepared: Prepared, receipt: Receipt): Promise<Confirmation>;
+  /**
+   * The same, for an operator who does not believe some mirrors, nor the nodes' receipt: every other mirror that answers
+   * must show it, and one must.
+   */
+  confirmWithout(prepared: Prepared, distrustedMirrors: readonly string[]): Promise<Confirmation>;
   /** Whether the transaction did not and will never execute: the only licence to prepare another. */
   provenAbsent(prepared: Prepared): Promise<boolean>;
   /** Whether a node may still accept the bytes. */

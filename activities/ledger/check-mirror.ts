@@ -12,7 +12,7 @@ import type { Prepared, Receipt } from './anchor-ledger.ts';
 import { decisiveCopy, type MirrorClient, type MirrorMessage, type MirrorTransaction } from './mirror-client.ts';
 
 export type Testimony =
-  | { readonly kind: 'ok'; readonly entry: HcsAnchorEntry }
+  | { readonly kind: 'ok'; readonly entry: HcsAnchorEntry; readonly chargedTinybars: bigint | undefined }
   | { readonly kind: 'not-yet' | 'mismatch'; readonly detail: string };
 
 /** Takes at most four requests. Throws MirrorUnreachable. */
@@ -55,7 +55,9 @@ export async function checkMirror(
     runningHash: toBase64Url(message.runningHash),
   };
   const arithmeticFault = findAnchorEntryFault(entry);
-  return arithmeticFault === undefined ? { kind: 'ok', entry } : mismatch(arithmeticFault);
+  return arithmeticFault === undefined
+    ? { kind: 'ok', entry, chargedTinybars: transaction.chargedTinybars }
+    : mismatch(arithmeticFault);
 }
 
 function mismatch(detail: string): Testimony {

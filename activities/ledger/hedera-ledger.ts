@@ -25,6 +25,10 @@ export function createHederaLedger(options: HederaLedgerOptions): AnchorLedger {
     receipt: (prepared, round) => askNode(sending, prepared, round),
     lookUp: (prepared) => lookUp(mirrors, config.mirrorQuorum, prepared),
     confirm: (prepared, receipt) => confirm(mirrors, config.mirrorQuorum, prepared, receipt),
+    confirmWithout(prepared, distrusted) {
+      const believed = mirrors.filter(({ url }) => !distrusted.includes(url));
+      return confirm(believed, Math.max(1, Math.min(config.mirrorQuorum, believed.length)), prepared, {});
+    },
     provenAbsent: (prepared) => isProvenAbsent(mirrors, config.mirrorQuorum, prepared),
     isSendable: sending.isSendable,
     health: () => readHealth(mirrors, config.payerAccountId, clock),

@@ -22,6 +22,7 @@ export interface MirrorTransaction {
   readonly entityId: string | undefined;
   /** SHA-384 of the signed bytes of the copy that reached consensus. */
   readonly hash: Uint8Array;
+  readonly chargedTinybars: bigint | undefined;
 }
 
 /** The copy that counts: the first that executed, else the first. Undefined if there are only children of the transaction. */
@@ -154,6 +155,7 @@ function readTransaction(value: unknown): MirrorTransaction | undefined {
   const row = asRecord(value);
   if (row === undefined) return undefined;
   const { consensus_timestamp: consensusTimestamp, result, nonce, entity_id: entityId, transaction_hash: hash } = row;
+  const { charged_tx_fee: charged } = row;
   if (typeof consensusTimestamp !== 'string' || parseLedgerTime(consensusTimestamp) === undefined) return undefined;
   if (typeof result !== 'string' || typeof nonce !== 'number' || typeof hash !== 'string') return undefined;
   return {
@@ -162,6 +164,8 @@ function readTransaction(value: unknown): MirrorTransaction | undefined {
     nonce,
     entityId: typeof entityId === 'string' ? entityId.slice(0, 80) : undefined,
     hash: Buffer.from(hash, 'base64'),
+    chargedTinybars:
+      typeof charged === 'number' && Number.isSafeInteger(charged) && charged >= 0 ? BigInt(charged) : undefined,
   };
 }
 

@@ -44,6 +44,7 @@ export async function confirm(
   const verdicts = testimonies.map((testimony, i) => toVerdict(mirrors[i]?.url ?? '', testimony));
   const entries = testimonies.flatMap((testimony) => (testimony?.kind === 'ok' ? [testimony.entry] : []));
   const [entry] = entries;
+  const fee = testimonies.find((testimony) => testimony?.kind === 'ok')?.chargedTinybars;
   const disagree = entries.some((other) => JSON.stringify(other) !== JSON.stringify(entry));
   if (disagree) {
     return {
@@ -55,7 +56,13 @@ export async function confirm(
     };
   }
   if (verdicts.some((verdict) => verdict.verdict === 'mismatch')) return { kind: 'suspect', mirrors: verdicts };
-  if (entry !== undefined && entries.length >= quorum) return { kind: 'verified', entry, mirrors: verdicts };
+  if (entry !== undefined && entries.length >= quorum)
+    return {
+      kind: 'verified',
+      entry,
+      mirrors: verdicts,
+      ...(fee === undefined ? {} : { feeTinybars: fee.toString() }),
+    };
   return { kind: entry === undefined ? 'pending' : 'seen', mirrors: verdicts };
 }
 

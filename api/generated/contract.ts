@@ -129,6 +129,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/proofs/{id}/anchor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The message on the ledger that covers a proof, in words, with its link and its cost
+         * @description NOT_READY until an anchor covers the proof. The bundle holds the same entry with what a verifier needs.
+         */
+        get: operations["readProofAnchor"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/proofs/{id}/disclosure": {
         parameters: {
             query?: never;
@@ -357,6 +379,129 @@ export interface paths {
         get: operations["verifyProof"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/anchors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Anchors of the log, the largest tree first */
+        get: operations["listAnchors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/anchors/{size}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the anchored checkpoint. */
+                size: components["parameters"]["TreeSize"];
+            };
+            cookie?: never;
+        };
+        /** One anchor with its attempts, what mirrors said, and what operators decided */
+        get: operations["readAnchor"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/anchors/{size}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the anchored checkpoint. */
+                size: components["parameters"]["TreeSize"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a rejected anchor again, once funds or configuration are mended
+         * @description Audited. 409 TRANSITION_NOT_ALLOWED unless it is REJECTED.
+         */
+        post: operations["retryAnchor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/anchors/{size}/resolve-suspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the anchored checkpoint. */
+                size: components["parameters"]["TreeSize"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide about a suspect anchor
+         * @description `accept` lets it stand if every mirror that is not distrusted and answers shows it, and at least one does; else it stays suspect (409). `abandon` gives it up: it covers nothing, and a later window anchors again. Audited with the evidence. 409 TRANSITION_NOT_ALLOWED unless it is SUSPECT.
+         */
+        post: operations["resolveSuspect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/alarms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a person must look at, newest first */
+        get: operations["listAlarms"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/tenants/{id}/anchoring": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** How a tenant's proofs are anchored */
+        get: operations["readTenantAnchoring"];
+        put?: never;
+        /**
+         * Set window, policy and deadline of a tenant
+         * @description Acts on submissions from then on (within a second). What is absent stays. Audited.
+         */
+        post: operations["setTenantAnchoring"];
         delete?: never;
         options?: never;
         head?: never;
@@ -913,6 +1058,121 @@ export interface components {
                 self: string;
             };
         };
+        TreeSize: string;
+        /** @description A hundred-millionth of an HBAR, decimal. */
+        Tinybars: string;
+        /** @enum {string} */
+        AnchorState: "PENDING" | "PREPARED" | "SENT" | "CONSENSUS" | "CONFIRMED" | "VERIFIED" | "REJECTED" | "FAILED" | "EXPIRED" | "SUSPECT";
+        AnchorCost: {
+            feeTinybars: components["schemas"]["Tinybars"];
+            /** @description Proofs that no earlier anchor covered. */
+            sharedBy: string;
+            /** @description The fee divided by them, rounded up. */
+            tinybarsPerProof: string;
+        };
+        LedgerEntry: {
+            kind: string;
+            network: string;
+            /** @description Present for every network but mainnet: what it does not prove. */
+            notice?: string;
+            topicId: string;
+            sequenceNumber: string;
+            /** @description seconds.nanoseconds */
+            consensusTimestamp: string;
+            transactionId: string;
+            payer: string;
+            message: string;
+            explorerUrl?: string;
+        };
+        Anchor: {
+            size: components["schemas"]["TreeSize"];
+            window: components["schemas"]["AnchorWindow"];
+            state: components["schemas"]["AnchorState"];
+            attempt: number;
+            /** @description The network's word, where it has one. */
+            failure: string | null;
+            ledger?: components["schemas"]["LedgerEntry"];
+            cost?: components["schemas"]["AnchorCost"];
+            createdAt: components["schemas"]["Instant"];
+            updatedAt: components["schemas"]["Instant"];
+        };
+        AnchorDetail: {
+            size: components["schemas"]["TreeSize"];
+            window: components["schemas"]["AnchorWindow"];
+            state: components["schemas"]["AnchorState"];
+            attempt: number;
+            failure: string | null;
+            ledger?: components["schemas"]["LedgerEntry"];
+            cost?: components["schemas"]["AnchorCost"];
+            createdAt: components["schemas"]["Instant"];
+            updatedAt: components["schemas"]["Instant"];
+            attempts: {
+                attempt: number;
+                state: components["schemas"]["AnchorState"];
+                transactionId: string;
+                status: string | null;
+                mirrors: {
+                    mirror: string;
+                    verdict: string;
+                    detail: string;
+                }[];
+                updatedAt: components["schemas"]["Instant"];
+            }[];
+            commands: {
+                id: components["schemas"]["Id"];
+                /** @enum {string} */
+                verb: "retry" | "accept" | "abandon";
+                actor: string;
+                reason: string;
+                evidence?: {
+                    statement: string;
+                    distrustedMirrors: string[];
+                };
+                /** @enum {string} */
+                state: "PENDING" | "APPLIED" | "REFUSED";
+                code: string | null;
+                detail: string | null;
+                createdAt: components["schemas"]["Instant"];
+                finishedAt: components["schemas"]["Instant"] | null;
+            }[];
+        };
+        AnchorList: {
+            data: components["schemas"]["Anchor"][];
+            next: string | null;
+        };
+        SuspectDecision: {
+            /** @enum {string} */
+            decision: "accept" | "abandon";
+            reason: components["schemas"]["CommandReason"];
+            /** @description What was found, and where it is kept. */
+            evidence: string;
+            /** @description URLs of the ledger file that are not believed about this anchor. */
+            distrustedMirrors?: string[];
+        };
+        AlarmList: {
+            data: {
+                id: string;
+                kind: string;
+                subject: string;
+                detail: Record<string, never>;
+                beganAt: components["schemas"]["Instant"];
+                endedAt: components["schemas"]["Instant"] | null;
+            }[];
+            next: null;
+        };
+        TenantAnchoring: {
+            window: components["schemas"]["AnchorWindow"];
+            policy: components["schemas"]["AnchorPolicy"];
+            deadlineMs: number;
+            mayWeaken: boolean;
+        };
+        TenantAnchoringInput: {
+            window?: components["schemas"]["AnchorWindow"];
+            policy?: components["schemas"]["AnchorPolicy"];
+            deadlineMs?: number;
+            mayWeaken?: boolean;
+            reason: components["schemas"]["CommandReason"];
+        };
         Inclusion: {
             origin: string;
             index: string;
@@ -1197,6 +1457,26 @@ export interface components {
             };
             content?: never;
         };
+        /** @description The anchor as it stands. */
+        AnchorDetail: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnchorDetail"];
+            };
+        };
+        /** @description Recorded; not decided yet. Location names the anchor. */
+        AnchorPending: {
+            headers: {
+                Location: components["headers"]["Location"];
+                "Retry-After": components["headers"]["RetryAfter"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnchorDetail"];
+            };
+        };
         /** @description The change as it stands. */
         OrgChanged: {
             headers: {
@@ -1273,6 +1553,8 @@ export interface components {
     };
     parameters: {
         Id: components["schemas"]["Id"];
+        /** @description Of the anchored checkpoint. */
+        TreeSize: components["schemas"]["TreeSize"];
         /** @description Operators name the tenant; a tenant's key speaks of its own. */
         TenantId: components["schemas"]["Id"];
         /** @description Makes the request safe to repeat. 1 to 255 visible ASCII characters; kept as long as the submission. */
@@ -1503,6 +1785,29 @@ export interface operations {
                 };
             };
             304: components["responses"]["NotModified"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    readProofAnchor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The anchor. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Anchor"];
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };
@@ -1796,6 +2101,160 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PublicProof"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listAnchors: {
+        parameters: {
+            query?: {
+                state?: components["schemas"]["AnchorState"];
+                /** @description `next` of the page before. */
+                below?: components["schemas"]["TreeSize"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnchorList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    readAnchor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the anchored checkpoint. */
+                size: components["parameters"]["TreeSize"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["AnchorDetail"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    retryAnchor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the anchored checkpoint. */
+                size: components["parameters"]["TreeSize"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["Command"];
+        responses: {
+            200: components["responses"]["AnchorDetail"];
+            202: components["responses"]["AnchorPending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    resolveSuspect: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the anchored checkpoint. */
+                size: components["parameters"]["TreeSize"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SuspectDecision"];
+            };
+        };
+        responses: {
+            200: components["responses"]["AnchorDetail"];
+            202: components["responses"]["AnchorPending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listAlarms: {
+        parameters: {
+            query?: {
+                /** @description Only those that are not over. */
+                open?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description At most 500. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    readTenantAnchoring: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What its next submissions take over. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantAnchoring"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    setTenantAnchoring: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TenantAnchoringInput"];
+            };
+        };
+        responses: {
+            /** @description As it now is. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantAnchoring"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ApplicationFailure, type WorkflowHandle, WorkflowUpdateFailedError } from '@temporalio/client';
 import { ProoflineError } from '../../domain/errors.ts';
 import { workflowIds } from '../../domain/ids.ts';
-import { retryAnchor, retryNow } from '../../workflows/messages.ts';
+import { anchorCommanded, retryAnchor, retryNow } from '../../workflows/messages.ts';
 import { keepHistory } from '../support/keep-history.ts';
 import { createWorkflowTest, type StandIns, type WorkflowTest } from '../support/workflow-run.ts';
 
@@ -26,15 +26,21 @@ const HAPPY = {
 };
 
 /** Activities that answer from a list, the last answer again and again, and note their calls. */
-function scripted(script: Record<string, unknown[]>): { readonly activities: StandIns; readonly calls: string[] } {
+function scripted(script: Record<string, unknown[]>): {
+  readonly activities: StandIns;
+  readonly calls: string[];
+  readonly inputs: (name: string) => unknown[];
+} {
   const calls: string[] = [];
+  const inputs: { name: string; input: unknown }[] = [];
   const activities = Object.fromEntries(
     Object.entries(script).map(([name, list]) => {
       const answers = [...list];
       return [
         name,
-        async () => {
+        async (input: unknown) => {
           calls.push(name);
+          inputs.push({ name, input });
           const answer = answers.length > 1 ? answers.shift() : answers[0];
           if (answer instanceof Error) throw answer;
           return answer;
@@ -42,7 +48,7 @@ function scripted(script: Record<string, unknown[]>): { readonly activities: Sta
       ];
     }),
   );
-  return { activities, calls };
+  return { activities, calls, inputs: (name) => inputs.filter((one) => one.name === name).map(({ input }) => input) };
 }
 
 async function start(): Promise<WorkflowHandle> {
@@ -108,9 +114,11 @@ describe('anchorCheckpoint', () => {
   });
 
   it('waits visibly for retryAnchor when the network refuses it for a reason of ours', async () => {
-    const { activities, calls } = scripted({
+    const rejected = { ...at('REJECTED', 1, 'INSUFFICIENT_PAYER_BALANCE'), isHeld: true };
+    const { activities, calls, inputs } = scripted({
       ...HAPPY,
-      submitAnchor: [at('REJECTED', 1, 'INSUFFICIENT_PAYER_BALANCE'), at('SENT', 1, 'OK')],
+      submitAnchor: [rejected, at('SENT', 1, 'OK')],
+      settleAnchor: [rejected, at('REJECTED')],
     });
     await temporal.run(activities, async () => {
       const handle = await start();
@@ -121,12 +129,32 @@ describe('anchorCheckpoint', () => {
       expect(calls).toEqual([
         'prepareAnchor',
         'submitAnchor',
+        'settleAnchor',
+        'settleAnchor',
         'prepareAnchor',
         'submitAnchor',
         'awaitAnchorReceipt',
         'confirmAnchor',
       ]);
+      expect(inputs('settleAnchor')).toMatchObject([{ isRetryAsked: false }, { isRetryAsked: true }]);
       await keepHistory('anchorCheckpoint', 'rejected', await handle.fetchHistory());
+    });
+  });
+
+  it('does not even prepare what Postgres shows held, until Postgres shows a decision', async () => {
+    const rejected = { ...at('FAILED', 1, 'INVALID_SIGNATURE'), isHeld: true };
+    const { activities, calls } = scripted({
+      ...HAPPY,
+      prepareAnchor: [rejected, at('PREPARED', 2)],
+      settleAnchor: [rejected, at('FAILED')],
+    });
+    await temporal.run(activities, async () => {
+      const handle = await start();
+      await untilFailureCode(handle, 'LEDGER_REJECTED');
+      expect(calls).toEqual(['prepareAnchor', 'settleAnchor']);
+      await handle.signal(anchorCommanded);
+      await handle.result();
+      expect(calls.filter((call) => call === 'prepareAnchor')).toHaveLength(2);
     });
   });
 
@@ -143,8 +171,13 @@ describe('anchorCheckpoint', () => {
     });
   });
 
-  it('stays open when it is suspect, and refuses retryAnchor', async () => {
-    const { activities, calls } = scripted({ ...HAPPY, confirmAnchor: [at('SUSPECT', 1, 'mirror: mismatch')] });
+  it('stays open when it is suspect, refuses retryAnchor, and ends when Postgres shows that it was abandoned', async () => {
+    const suspect = { ...at('SUSPECT', 1, 'mirror: mismatch'), isHeld: true };
+    const { activities, calls } = scripted({
+      ...HAPPY,
+      confirmAnchor: [suspect],
+      settleAnchor: [suspect, suspect, { ...at('FAILED'), isAbandoned: true }],
+    });
     await temporal.run(activities, async () => {
       const handle = await start();
       await untilFailureCode(handle, 'LEDGER_SUSPECT');
@@ -153,8 +186,27 @@ describe('anchorCheckpoint', () => {
       const { cause } = refusal as WorkflowUpdateFailedError;
       expect(cause instanceof ApplicationFailure && cause.type).toBe('LEDGER_SUSPECT');
       expect((await handle.describe()).status.name).toBe('RUNNING');
-      expect(calls).toEqual(['prepareAnchor', 'submitAnchor', 'awaitAnchorReceipt', 'confirmAnchor']);
-      await handle.terminate();
+      expect(calls).toEqual(['prepareAnchor', 'submitAnchor', 'awaitAnchorReceipt', 'confirmAnchor', 'settleAnchor']);
+      // A decision that Postgres refused leaves it where it is.
+      await handle.signal(anchorCommanded);
+      while (calls.length < 6) await new Promise((resolve) => setTimeout(resolve, 20));
+      await untilFailureCode(handle, 'LEDGER_SUSPECT');
+      await handle.signal(anchorCommanded);
+      await handle.result();
+      expect(calls.slice(4)).toEqual(['settleAnchor', 'settleAnchor', 'settleAnchor']);
+      await keepHistory('anchorCheckpoint', 'suspect', await handle.fetchHistory());
+    });
+  });
+
+  it('ends as anchored when an operator accepts what was suspect', async () => {
+    const { activities, calls } = scripted({
+      ...HAPPY,
+      prepareAnchor: [{ ...at('SUSPECT', 1), isHeld: true }],
+      settleAnchor: [at('VERIFIED')],
+    });
+    await temporal.run(activities, async () => {
+      await (await start()).result();
+      expect(calls).toEqual(['prepareAnchor', 'settleAnchor']);
     });
   });
 });

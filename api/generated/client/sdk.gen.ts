@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.ts';
 import type { Client, Options as Options2, TDataShape } from './client/index.ts';
-import type { CancelProofData, CancelProofErrors, CancelProofResponses, CertifyWithoutAnchorData, CertifyWithoutAnchorErrors, CertifyWithoutAnchorResponses, CommandProofsData, CommandProofsErrors, CommandProofsResponses, CreateOrgUnitData, CreateOrgUnitErrors, CreateOrgUnitResponses, DownloadBundleData, DownloadBundleErrors, DownloadBundleResponses, DownloadCertificateData, DownloadCertificateErrors, DownloadCertificateResponses, DownloadDisclosureData, DownloadDisclosureErrors, DownloadDisclosureResponses, DownloadReceiptData, DownloadReceiptErrors, DownloadReceiptResponses, ImportLicenseData, ImportLicenseErrors, ImportLicenseResponses, ImportRevocationListData, ImportRevocationListErrors, ImportRevocationListResponses, ListAllocationsData, ListAllocationsErrors, ListAllocationsResponses, ListLicensesData, ListLicensesErrors, ListLicensesResponses, ListOrgUnitsData, ListOrgUnitsErrors, ListOrgUnitsResponses, ListProofsData, ListProofsErrors, ListProofsResponses, MoveOrgUnitData, MoveOrgUnitErrors, MoveOrgUnitResponses, ReadCheckpointData, ReadCheckpointErrors, ReadCheckpointResponses, ReadCommandData, ReadCommandErrors, ReadCommandResponses, ReadDocsAssetData, ReadDocsAssetErrors, ReadDocsAssetResponses, ReadDocsData, ReadDocsErrors, ReadDocsResponses, ReadLicenseUsageData, ReadLicenseUsageErrors, ReadLicenseUsageResponses, ReadOrgChangeData, ReadOrgChangeErrors, ReadOrgChangeResponses, ReadPartialTileData, ReadPartialTileErrors, ReadPartialTileOfMillionsData, ReadPartialTileOfMillionsErrors, ReadPartialTileOfMillionsResponses, ReadPartialTileOfThousandsData, ReadPartialTileOfThousandsErrors, ReadPartialTileOfThousandsResponses, ReadPartialTileResponses, ReadProblemCatalogueData, ReadProblemCatalogueErrors, ReadProblemCatalogueResponses, ReadProofData, ReadProofErrors, ReadProofResponses, ReadRevocationListData, ReadRevocationListErrors, ReadRevocationListResponses, ReadSubmissionData, ReadSubmissionErrors, ReadSubmissionResponses, ReadTileData, ReadTileErrors, ReadTileOfMillionsData, ReadTileOfMillionsErrors, ReadTileOfMillionsResponses, ReadTileOfThousandsData, ReadTileOfThousandsErrors, ReadTileOfThousandsResponses, ReadTileResponses, ReadTimelineData, ReadTimelineErrors, ReadTimelineResponses, ReadTrustData, ReadTrustErrors, ReadTrustResponses, RejectProofData, RejectProofErrors, RejectProofResponses, RetryProofData, RetryProofErrors, RetryProofResponses, SetAllocationsData, SetAllocationsErrors, SetAllocationsResponses, SubmitProofData, SubmitProofErrors, SubmitProofResponses, SubmitProofsData, SubmitProofsErrors, SubmitProofsResponses, VerifyBundleData, VerifyBundleErrors, VerifyBundleResponses, VerifyByDigestData, VerifyByDigestErrors, VerifyByDigestResponses, VerifyProofData, VerifyProofErrors, VerifyProofResponses } from './types.gen.ts';
+import type { CancelProofData, CancelProofErrors, CancelProofResponses, CertifyWithoutAnchorData, CertifyWithoutAnchorErrors, CertifyWithoutAnchorResponses, CommandProofsData, CommandProofsErrors, CommandProofsResponses, CreateOrgUnitData, CreateOrgUnitErrors, CreateOrgUnitResponses, DownloadBundleData, DownloadBundleErrors, DownloadBundleResponses, DownloadCertificateData, DownloadCertificateErrors, DownloadCertificateResponses, DownloadDisclosureData, DownloadDisclosureErrors, DownloadDisclosureResponses, DownloadReceiptData, DownloadReceiptErrors, DownloadReceiptResponses, ImportLicenseData, ImportLicenseErrors, ImportLicenseResponses, ImportRevocationListData, ImportRevocationListErrors, ImportRevocationListResponses, ListAlarmsData, ListAlarmsErrors, ListAlarmsResponses, ListAllocationsData, ListAllocationsErrors, ListAllocationsResponses, ListAnchorsData, ListAnchorsErrors, ListAnchorsResponses, ListLicensesData, ListLicensesErrors, ListLicensesResponses, ListOrgUnitsData, ListOrgUnitsErrors, ListOrgUnitsResponses, ListProofsData, ListProofsErrors, ListProofsResponses, MoveOrgUnitData, MoveOrgUnitErrors, MoveOrgUnitResponses, ReadAnchorData, ReadAnchorErrors, ReadAnchorResponses, ReadCheckpointData, ReadCheckpointErrors, ReadCheckpointResponses, ReadCommandData, ReadCommandErrors, ReadCommandResponses, ReadDocsAssetData, ReadDocsAssetErrors, ReadDocsAssetResponses, ReadDocsData, ReadDocsErrors, ReadDocsResponses, ReadLicenseUsageData, ReadLicenseUsageErrors, ReadLicenseUsageResponses, ReadOrgChangeData, ReadOrgChangeErrors, ReadOrgChangeResponses, ReadPartialTileData, ReadPartialTileErrors, ReadPartialTileOfMillionsData, ReadPartialTileOfMillionsErrors, ReadPartialTileOfMillionsResponses, ReadPartialTileOfThousandsData, ReadPartialTileOfThousandsErrors, ReadPartialTileOfThousandsResponses, ReadPartialTileResponses, ReadProblemCatalogueData, ReadProblemCatalogueErrors, ReadProblemCatalogueResponses, ReadProofAnchorData, ReadProofAnchorErrors, ReadProofAnchorResponses, ReadProofData, ReadProofErrors, ReadProofResponses, ReadRevocationListData, ReadRevocationListErrors, ReadRevocationListResponses, ReadSubmissionData, ReadSubmissionErrors, ReadSubmissionResponses, ReadTenantAnchoringData, ReadTenantAnchoringErrors, ReadTenantAnchoringResponses, ReadTileData, ReadTileErrors, ReadTileOfMillionsData, ReadTileOfMillionsErrors, ReadTileOfMillionsResponses, ReadTileOfThousandsData, ReadTileOfThousandsErrors, ReadTileOfThousandsResponses, ReadTileResponses, ReadTimelineData, ReadTimelineErrors, ReadTimelineResponses, ReadTrustData, ReadTrustErrors, ReadTrustResponses, RejectProofData, RejectProofErrors, RejectProofResponses, ResolveSuspectData, ResolveSuspectErrors, ResolveSuspectResponses, RetryAnchorData, RetryAnchorErrors, RetryAnchorResponses, RetryProofData, RetryProofErrors, RetryProofResponses, SetAllocationsData, SetAllocationsErrors, SetAllocationsResponses, SetTenantAnchoringData, SetTenantAnchoringErrors, SetTenantAnchoringResponses, SubmitProofData, SubmitProofErrors, SubmitProofResponses, SubmitProofsData, SubmitProofsErrors, SubmitProofsResponses, VerifyBundleData, VerifyBundleErrors, VerifyBundleResponses, VerifyByDigestData, VerifyByDigestErrors, VerifyByDigestResponses, VerifyProofData, VerifyProofErrors, VerifyProofResponses } from './types.gen.ts';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -90,6 +90,17 @@ export const downloadReceipt = <ThrowOnError extends boolean = false>(options: O
 export const downloadCertificate = <ThrowOnError extends boolean = false>(options: Options<DownloadCertificateData, ThrowOnError>) => (options.client ?? client).get<DownloadCertificateResponses, DownloadCertificateErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/proofs/{id}/certificate',
+    ...options
+});
+
+/**
+ * The message on the ledger that covers a proof, in words, with its link and its cost
+ *
+ * NOT_READY until an anchor covers the proof. The bundle holds the same entry with what a verifier needs.
+ */
+export const readProofAnchor = <ThrowOnError extends boolean = false>(options: Options<ReadProofAnchorData, ThrowOnError>) => (options.client ?? client).get<ReadProofAnchorResponses, ReadProofAnchorErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/proofs/{id}/anchor',
     ...options
 });
 
@@ -243,6 +254,87 @@ export const verifyBundle = <ThrowOnError extends boolean = false>(options: Opti
  * For anybody who knows the id. Names neither tenant nor reference nor metadata.
  */
 export const verifyProof = <ThrowOnError extends boolean = false>(options: Options<VerifyProofData, ThrowOnError>) => (options.client ?? client).get<VerifyProofResponses, VerifyProofErrors, ThrowOnError>({ url: '/v1/verify/{id}', ...options });
+
+/**
+ * Anchors of the log, the largest tree first
+ */
+export const listAnchors = <ThrowOnError extends boolean = false>(options?: Options<ListAnchorsData, ThrowOnError>) => (options?.client ?? client).get<ListAnchorsResponses, ListAnchorsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/anchors',
+    ...options
+});
+
+/**
+ * One anchor with its attempts, what mirrors said, and what operators decided
+ */
+export const readAnchor = <ThrowOnError extends boolean = false>(options: Options<ReadAnchorData, ThrowOnError>) => (options.client ?? client).get<ReadAnchorResponses, ReadAnchorErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/anchors/{size}',
+    ...options
+});
+
+/**
+ * Try a rejected anchor again, once funds or configuration are mended
+ *
+ * Audited. 409 TRANSITION_NOT_ALLOWED unless it is REJECTED.
+ */
+export const retryAnchor = <ThrowOnError extends boolean = false>(options: Options<RetryAnchorData, ThrowOnError>) => (options.client ?? client).post<RetryAnchorResponses, RetryAnchorErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/anchors/{size}/retry',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Decide about a suspect anchor
+ *
+ * `accept` lets it stand if every mirror that is not distrusted and answers shows it, and at least one does; else it stays suspect (409). `abandon` gives it up: it covers nothing, and a later window anchors again. Audited with the evidence. 409 TRANSITION_NOT_ALLOWED unless it is SUSPECT.
+ */
+export const resolveSuspect = <ThrowOnError extends boolean = false>(options: Options<ResolveSuspectData, ThrowOnError>) => (options.client ?? client).post<ResolveSuspectResponses, ResolveSuspectErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/anchors/{size}/resolve-suspect',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * What a person must look at, newest first
+ */
+export const listAlarms = <ThrowOnError extends boolean = false>(options?: Options<ListAlarmsData, ThrowOnError>) => (options?.client ?? client).get<ListAlarmsResponses, ListAlarmsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/alarms',
+    ...options
+});
+
+/**
+ * How a tenant's proofs are anchored
+ */
+export const readTenantAnchoring = <ThrowOnError extends boolean = false>(options: Options<ReadTenantAnchoringData, ThrowOnError>) => (options.client ?? client).get<ReadTenantAnchoringResponses, ReadTenantAnchoringErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/tenants/{id}/anchoring',
+    ...options
+});
+
+/**
+ * Set window, policy and deadline of a tenant
+ *
+ * Acts on submissions from then on (within a second). What is absent stays. Audited.
+ */
+export const setTenantAnchoring = <ThrowOnError extends boolean = false>(options: Options<SetTenantAnchoringData, ThrowOnError>) => (options.client ?? client).post<SetTenantAnchoringResponses, SetTenantAnchoringErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/tenants/{id}/anchoring',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
 
 /**
  * The grants of a tenant

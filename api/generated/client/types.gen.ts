@@ -224,6 +224,147 @@ export type Command = {
     };
 };
 
+export type TreeSize = string;
+
+/**
+ * A hundred-millionth of an HBAR, decimal.
+ */
+export type Tinybars = string;
+
+export type AnchorState = 'PENDING' | 'PREPARED' | 'SENT' | 'CONSENSUS' | 'CONFIRMED' | 'VERIFIED' | 'REJECTED' | 'FAILED' | 'EXPIRED' | 'SUSPECT';
+
+export type AnchorCost = {
+    feeTinybars: Tinybars;
+    /**
+     * Proofs that no earlier anchor covered.
+     */
+    sharedBy: string;
+    /**
+     * The fee divided by them, rounded up.
+     */
+    tinybarsPerProof: string;
+};
+
+export type LedgerEntry = {
+    kind: string;
+    network: string;
+    /**
+     * Present for every network but mainnet: what it does not prove.
+     */
+    notice?: string;
+    topicId: string;
+    sequenceNumber: string;
+    /**
+     * seconds.nanoseconds
+     */
+    consensusTimestamp: string;
+    transactionId: string;
+    payer: string;
+    message: string;
+    explorerUrl?: string;
+};
+
+export type Anchor = {
+    size: TreeSize;
+    window: AnchorWindow;
+    state: AnchorState;
+    attempt: number;
+    /**
+     * The network's word, where it has one.
+     */
+    failure: string | null;
+    ledger?: LedgerEntry;
+    cost?: AnchorCost;
+    createdAt: Instant;
+    updatedAt: Instant;
+};
+
+export type AnchorDetail = {
+    size: TreeSize;
+    window: AnchorWindow;
+    state: AnchorState;
+    attempt: number;
+    failure: string | null;
+    ledger?: LedgerEntry;
+    cost?: AnchorCost;
+    createdAt: Instant;
+    updatedAt: Instant;
+    attempts: Array<{
+        attempt: number;
+        state: AnchorState;
+        transactionId: string;
+        status: string | null;
+        mirrors: Array<{
+            mirror: string;
+            verdict: string;
+            detail: string;
+        }>;
+        updatedAt: Instant;
+    }>;
+    commands: Array<{
+        id: Id;
+        verb: 'retry' | 'accept' | 'abandon';
+        actor: string;
+        reason: string;
+        evidence?: {
+            statement: string;
+            distrustedMirrors: Array<string>;
+        };
+        state: 'PENDING' | 'APPLIED' | 'REFUSED';
+        code: string | null;
+        detail: string | null;
+        createdAt: Instant;
+        finishedAt: Instant | null;
+    }>;
+};
+
+export type AnchorList = {
+    data: Array<Anchor>;
+    next: string | null;
+};
+
+export type SuspectDecision = {
+    decision: 'accept' | 'abandon';
+    reason: CommandReason;
+    /**
+     * What was found, and where it is kept.
+     */
+    evidence: string;
+    /**
+     * URLs of the ledger file that are not believed about this anchor.
+     */
+    distrustedMirrors?: Array<string>;
+};
+
+export type AlarmList = {
+    data: Array<{
+        id: string;
+        kind: string;
+        subject: string;
+        detail: {
+            [key: string]: unknown;
+        };
+        beganAt: Instant;
+        endedAt: Instant | null;
+    }>;
+    next: null;
+};
+
+export type TenantAnchoring = {
+    window: AnchorWindow;
+    policy: AnchorPolicy;
+    deadlineMs: number;
+    mayWeaken: boolean;
+};
+
+export type TenantAnchoringInput = {
+    window?: AnchorWindow;
+    policy?: AnchorPolicy;
+    deadlineMs?: number;
+    mayWeaken?: boolean;
+    reason: CommandReason;
+};
+
 export type Inclusion = {
     origin: string;
     index: string;
@@ -569,6 +710,11 @@ export type Problem = {
 export type Id2 = Id;
 
 /**
+ * Of the anchored checkpoint.
+ */
+export type TreeSize2 = TreeSize;
+
+/**
  * Operators name the tenant; a tenant's key speaks of its own.
  */
 export type TenantId = Id;
@@ -852,6 +998,33 @@ export type DownloadCertificateResponses = {
 };
 
 export type DownloadCertificateResponse = DownloadCertificateResponses[keyof DownloadCertificateResponses];
+
+export type ReadProofAnchorData = {
+    body?: never;
+    path: {
+        id: Id;
+    };
+    query?: never;
+    url: '/v1/proofs/{id}/anchor';
+};
+
+export type ReadProofAnchorErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ReadProofAnchorError = ReadProofAnchorErrors[keyof ReadProofAnchorErrors];
+
+export type ReadProofAnchorResponses = {
+    /**
+     * The anchor.
+     */
+    200: Anchor;
+};
+
+export type ReadProofAnchorResponse = ReadProofAnchorResponses[keyof ReadProofAnchorResponses];
 
 export type DownloadDisclosureData = {
     body?: never;
@@ -1251,6 +1424,220 @@ export type VerifyProofResponses = {
 };
 
 export type VerifyProofResponse = VerifyProofResponses[keyof VerifyProofResponses];
+
+export type ListAnchorsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        state?: AnchorState;
+        /**
+         * `next` of the page before.
+         */
+        below?: TreeSize;
+        limit?: number;
+    };
+    url: '/v1/admin/anchors';
+};
+
+export type ListAnchorsErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ListAnchorsError = ListAnchorsErrors[keyof ListAnchorsErrors];
+
+export type ListAnchorsResponses = {
+    /**
+     * One page.
+     */
+    200: AnchorList;
+};
+
+export type ListAnchorsResponse = ListAnchorsResponses[keyof ListAnchorsResponses];
+
+export type ReadAnchorData = {
+    body?: never;
+    path: {
+        /**
+         * Of the anchored checkpoint.
+         */
+        size: TreeSize;
+    };
+    query?: never;
+    url: '/v1/admin/anchors/{size}';
+};
+
+export type ReadAnchorErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ReadAnchorError = ReadAnchorErrors[keyof ReadAnchorErrors];
+
+export type ReadAnchorResponses = {
+    /**
+     * The anchor as it stands.
+     */
+    200: AnchorDetail;
+};
+
+export type ReadAnchorResponse = ReadAnchorResponses[keyof ReadAnchorResponses];
+
+export type RetryAnchorData = {
+    body: Command2;
+    path: {
+        /**
+         * Of the anchored checkpoint.
+         */
+        size: TreeSize;
+    };
+    query?: never;
+    url: '/v1/admin/anchors/{size}/retry';
+};
+
+export type RetryAnchorErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type RetryAnchorError = RetryAnchorErrors[keyof RetryAnchorErrors];
+
+export type RetryAnchorResponses = {
+    /**
+     * The anchor as it stands.
+     */
+    200: AnchorDetail;
+    /**
+     * Recorded; not decided yet. Location names the anchor.
+     */
+    202: AnchorDetail;
+};
+
+export type RetryAnchorResponse = RetryAnchorResponses[keyof RetryAnchorResponses];
+
+export type ResolveSuspectData = {
+    body: SuspectDecision;
+    path: {
+        /**
+         * Of the anchored checkpoint.
+         */
+        size: TreeSize;
+    };
+    query?: never;
+    url: '/v1/admin/anchors/{size}/resolve-suspect';
+};
+
+export type ResolveSuspectErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ResolveSuspectError = ResolveSuspectErrors[keyof ResolveSuspectErrors];
+
+export type ResolveSuspectResponses = {
+    /**
+     * The anchor as it stands.
+     */
+    200: AnchorDetail;
+    /**
+     * Recorded; not decided yet. Location names the anchor.
+     */
+    202: AnchorDetail;
+};
+
+export type ResolveSuspectResponse = ResolveSuspectResponses[keyof ResolveSuspectResponses];
+
+export type ListAlarmsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only those that are not over.
+         */
+        open?: boolean;
+    };
+    url: '/v1/admin/alarms';
+};
+
+export type ListAlarmsErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ListAlarmsError = ListAlarmsErrors[keyof ListAlarmsErrors];
+
+export type ListAlarmsResponses = {
+    /**
+     * At most 500.
+     */
+    200: AlarmList;
+};
+
+export type ListAlarmsResponse = ListAlarmsResponses[keyof ListAlarmsResponses];
+
+export type ReadTenantAnchoringData = {
+    body?: never;
+    path: {
+        id: Id;
+    };
+    query?: never;
+    url: '/v1/admin/tenants/{id}/anchoring';
+};
+
+export type ReadTenantAnchoringErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ReadTenantAnchoringError = ReadTenantAnchoringErrors[keyof ReadTenantAnchoringErrors];
+
+export type ReadTenantAnchoringResponses = {
+    /**
+     * What its next submissions take over.
+     */
+    200: TenantAnchoring;
+};
+
+export type ReadTenantAnchoringResponse = ReadTenantAnchoringResponses[keyof ReadTenantAnchoringResponses];
+
+export type SetTenantAnchoringData = {
+    body: TenantAnchoringInput;
+    path: {
+        id: Id;
+    };
+    query?: never;
+    url: '/v1/admin/tenants/{id}/anchoring';
+};
+
+export type SetTenantAnchoringErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type SetTenantAnchoringError = SetTenantAnchoringErrors[keyof SetTenantAnchoringErrors];
+
+export type SetTenantAnchoringResponses = {
+    /**
+     * As it now is.
+     */
+    200: TenantAnchoring;
+};
+
+export type SetTenantAnchoringResponse = SetTenantAnchoringResponses[keyof SetTenantAnchoringResponses];
 
 export type ListLicensesData = {
     body?: never;
