@@ -1,6 +1,16 @@
 import { ProoflineError } from '../domain/errors.ts';
 import { asStoreError, type Db, inTransaction } from './pool.ts';
 
+/** A public JWK: crv, x (and y), or n and e. */
+interface Jwk {
+  readonly kty: string;
+  readonly crv?: string;
+  readonly x?: string;
+  readonly y?: string;
+  readonly n?: string;
+  readonly e?: string;
+}
+
 /** A key as the signer shows it; instants RFC 3339. */
 export interface KeyToPublish {
   readonly kid: string;
@@ -9,7 +19,8 @@ export interface KeyToPublish {
     readonly version: number;
     readonly state: string;
     readonly alg: string;
-    readonly jwk: { readonly kty: string; readonly crv: string; readonly x: string; readonly y?: string };
+    /** Absent of a secret, which is not published. */
+    readonly jwk?: Jwk;
     /** PEM, leaf first. */
     readonly chain: readonly string[];
     readonly validFrom: string;
@@ -17,8 +28,6 @@ export interface KeyToPublish {
     readonly compromisedAt?: string;
   }[];
 }
-
-type Jwk = KeyToPublish['versions'][number]['jwk'];
 
 /** The public key that was published for a version, undefined before it was. Throws STORE_UNAVAILABLE. */
 export async function readPublishedJwk(db: Db, kid: string, version: number): Promise<Jwk | undefined> {
@@ -63,18 +72,20 @@ const CLOSE_LOG_KEYS = `
  */
 export async function publishKeys(db: Db, keys: readonly KeyToPublish[], now: string): Promise<void> {
   const rows = keys.flatMap(({ kid, purpose, versions }) =>
-    versions.map((v) => ({
-      kid,
-      version: v.version,
-      purpose,
-      alg: v.alg,
-      jwk: v.jwk,
-      chain: v.chain,
-      valid_from: v.validFrom,
-      valid_to: v.validTo ?? null,
-      state: v.state,
-      compromised_at: v.compromisedAt ?? null,
-    })),
+    versions
+      .filter((v) => v.jwk !== undefined)
+      .map((v) => ({
+        kid,
+        version: v.version,
+        purpose,
+        alg: v.alg,
+        jwk: v.jwk,
+        chain: v.chain,
+        valid_from: v.validFrom,
+        valid_to: v.validTo ?? null,
+        state: v.state,
+        compromised_at: v.compromisedAt ?? null,
+      })),
   );
   await inTransaction(db, async (tx) => {
     const { rowCount } = await tx.query(UPSERT, [JSON.stringify(rows), now]);

@@ -50,7 +50,7 @@ beforeAll(async () => {
     clock,
     timeoutMs: 5_000,
   });
-  logKey = Uint8Array.from(Buffer.from((await signer.key('log')).versions[0]?.jwk.x ?? '', 'base64url'));
+  logKey = Uint8Array.from(Buffer.from((await signer.key('log')).versions[0]?.jwk?.x ?? '', 'base64url'));
   test = await createTestDatabase();
   db = test.pool('proofline_worker');
 });
@@ -401,7 +401,7 @@ describe('a rotation of the log key', () => {
     const integrator = run();
     await untilPublished(0);
     const { jwk } = await rotateKey(dir, 'log', clock);
-    const newKey = createNoteKey(origin, Uint8Array.from(Buffer.from(jwk.x ?? '', 'base64url')));
+    const newKey = createNoteKey(origin, Uint8Array.from(Buffer.from(jwk?.x ?? '', 'base64url')));
     for (let verdict = false; !verdict; ) {
       await enqueue(1);
       await untilPublished(enqueued);

@@ -94,7 +94,7 @@ async function readOtherActive(signer: LogSigner, newest: number): Promise<numbe
 
 async function readNoteKey(signer: LogSigner, origin: string, version: number): Promise<NoteKey> {
   const { versions } = await readLogKey(signer, version);
-  const publicKey = fromBase64Url(versions.find((v) => v.version === version)?.jwk.x ?? '');
+  const publicKey = fromBase64Url(versions.find((v) => v.version === version)?.jwk?.x ?? '');
   if (publicKey?.length !== 32)
     throw new ProoflineError('SIGNER_BAD_ANSWER', `no Ed25519 key for ${LOG_KID} version ${version}`);
   return createNoteKey(origin, publicKey);

@@ -50,7 +50,7 @@ export function resolveAtSigner(signer: Pick<Signer, 'key' | 'signTransaction'>)
       const jwk = versions.find((one) => one.version === version)?.jwk;
       if (version === undefined || jwk === undefined)
         throw new ProoflineError('SIGNER_KEY_NOT_ACTIVE', `${kid} has no version ${version ?? 'that signs now'}`);
-      const publicKey = Buffer.from(jwk.x, 'base64url');
+      const publicKey = Buffer.from(jwk.x ?? '', 'base64url');
       if (jwk.crv !== 'Ed25519' || publicKey.length !== 32)
         throw new ProoflineError('SIGNER_BAD_ANSWER', `${kid} version ${version} is not an Ed25519 key`);
       return {

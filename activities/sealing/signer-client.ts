@@ -3,12 +3,16 @@
  * under the public key pinned for (kid, version): an answer of a wrong, swapped or broken signer is an error here,
  * never a seal.
  */
-import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { constants, createHash, createPublicKey, type KeyObject, type VerifyKeyObjectInput, verify } from 'node:crypto';
+import { secp256k1 } from '@noble/curves/secp256k1.js';
+import { keccak_256 } from '@noble/hashes/sha3.js';
 import { canonicalBytes } from '../../domain/canonical-json.ts';
 import { ecdsaRawToDer } from '../../domain/ecdsa-signature.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import {
   badAnswer,
+  isSameJwk,
+  type KeyAlg,
   readInfo,
   readKey,
   readKeys,
@@ -68,11 +72,12 @@ const VERIFY_AT_ONCE = 64;
 export function createSignerClient(options: SignerClientOptions): Signer {
   const transport = createSignerTransport(options);
   const { namespace = 'proofline', pins = async () => undefined } = options;
-  const pinned = new Map<string, { readonly alg: SignerAlg; readonly jwk: SignerJwk; readonly key: KeyObject }>();
+  const pinned = new Map<string, { readonly alg: KeyAlg; readonly jwk: SignerJwk; readonly key: KeyObject }>();
 
   /** Remembers each version's public key; a version that shows another key than before is refused. */
   async function pin(key: SignerKey): Promise<SignerKey> {
     for (const { version, alg, jwk } of key.versions) {
+      if (jwk === undefined) continue;
       const id = `${key.kid}/${version}`;
       const known = pinned.get(id)?.jwk ?? (await pins(key.kid, version)) ?? pinned.get(id)?.jwk;
       if (known !== undefined && !isSameJwk(known, jwk))
@@ -245,25 +250,43 @@ function idempotencyKey(
 }
 
 function isSigned(alg: SignerAlg, key: KeyObject, value: Uint8Array, signature: Uint8Array): Promise<boolean> {
+  if (alg === 'ES256K-KECCAK') return Promise.resolve(isKeccakSigned(key, value, signature));
   return new Promise((resolve, reject) => {
     const form = alg === 'ES256' ? ecdsaRawToDer(signature) : signature;
-    verify(alg === 'ES256' ? 'sha256' : null, value, key, form, (error, verdict) =>
+    verify(alg === 'EdDSA' ? null : 'sha256', value, PADDED[alg]?.(key) ?? key, form, (error, verdict) =>
       error === null ? resolve(verdict) : reject(error),
     );
   });
 }
 
-function importKey(jwk: SignerJwk, alg: SignerAlg): KeyObject {
-  const expected = alg === 'ES256' ? 'P-256' : 'Ed25519';
-  if (jwk.crv !== expected) throw badAnswer(`a key for ${alg} on ${jwk.crv}`);
+const PADDED: Partial<Record<SignerAlg, (key: KeyObject) => VerifyKeyObjectInput>> = {
+  RS256: (key) => ({ key, padding: constants.RSA_PKCS1_PADDING }),
+  PS256: (key) => ({ key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }),
+};
+
+/** With the lower s alone, which ledgers ask for. */
+function isKeccakSigned(key: KeyObject, value: Uint8Array, signature: Uint8Array): boolean {
+  const { x = '', y = '' } = key.export({ format: 'jwk' });
+  const point = Buffer.concat([Buffer.of(4), Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')]);
+  return secp256k1.verify(signature, keccak_256(value), point, { prehash: false, lowS: true });
+}
+
+/** The curve of each algorithm; RSA where there is none. */
+const CURVES: Partial<Record<KeyAlg, string>> = { ES256: 'P-256', EdDSA: 'Ed25519', 'ES256K-KECCAK': 'secp256k1' };
+
+function importKey(jwk: SignerJwk, alg: KeyAlg): KeyObject {
+  const curve = CURVES[alg];
+  if (jwk.crv !== curve || (curve === undefined && jwk.kty !== 'RSA'))
+    throw badAnswer(`a key for ${alg} of type ${jwk.kty} ${jwk.crv ?? ''}`);
   try {
-    return createPublicKey({ key: { ...jwk }, format: 'jwk' });
+    const key = createPublicKey({ key: { ...jwk }, format: 'jwk' });
+    const bits = key.asymmetricKeyDetails?.modulusLength ?? 2_048;
+    if (bits < 2_048 || bits > 4_096) throw new Error(`${bits} bits`);
+    return key;
   } catch (cause) {
     throw badAnswer('a public key does not parse', cause);
   }
 }
 
-const isSameJwk = (a: SignerJwk, b: SignerJwk): boolean =>
-  a.kty === b.kty && a.crv === b.crv && a.x === b.x && a.y === b.y;
 const encode = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');

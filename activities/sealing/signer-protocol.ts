@@ -3,7 +3,10 @@ import { X509Certificate } from 'node:crypto';
 import { fromBase64Url } from '../../domain/bytes.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 
-export type SignerAlg = 'ES256' | 'EdDSA';
+/** See `KEY_ALGS` of the contract; the last three do not sign. */
+const ALGS = ['ES256', 'EdDSA', 'RS256', 'PS256', 'ES256K-KECCAK', 'HS256', 'RSA-OAEP-256', 'A256GCM'] as const;
+export type KeyAlg = (typeof ALGS)[number];
+export type SignerAlg = Exclude<KeyAlg, 'HS256' | 'RSA-OAEP-256' | 'A256GCM'>;
 export type SignerKeyState = 'pre-active' | 'active' | 'verify-only' | 'suspended' | 'compromised' | 'destroyed';
 
 export interface SignRequest {
@@ -22,22 +25,26 @@ export interface SignResult {
   readonly kid: string;
   readonly version: number;
   readonly alg: string;
-  /** One per value, in order, verified: 64 bytes (ES256: r‖s). */
+  /** One per value, in order, verified: 64 bytes (ES256: r‖s), of RSA as long as the modulus. */
   readonly signatures: readonly Uint8Array[];
 }
 
+/** EC and OKP keys have crv, x (and y), RSA keys n and e. */
 export interface SignerJwk {
   readonly kty: string;
-  readonly crv: string;
-  readonly x: string;
+  readonly crv?: string;
+  readonly x?: string;
   readonly y?: string;
+  readonly n?: string;
+  readonly e?: string;
 }
 
 export interface SignerKeyVersion {
   readonly version: number;
   readonly state: SignerKeyState;
-  readonly alg: SignerAlg;
-  readonly jwk: SignerJwk;
+  readonly alg: KeyAlg;
+  /** Absent of a symmetric key. */
+  readonly jwk?: SignerJwk;
   /** PEM, leaf first; empty where no certificate names the key. */
   readonly chain: readonly string[];
   /** RFC 3339; the key signs from here … */
@@ -113,7 +120,8 @@ export function readSignatures(
     throw badAnswer(`expected ${expected.count} signatures`);
   const signatures = answer.signatures.map((item: unknown) => {
     const bytes = fromBase64Url(text(item, 'signature'));
-    if (bytes?.length !== 64) throw badAnswer('a signature is not 64 bytes in base64url');
+    if (bytes === undefined || !isLengthOf(expected.alg, bytes.length))
+      throw badAnswer(`a signature is no ${expected.alg} in base64url`);
     return bytes;
   });
   return { version, signatures };
@@ -129,21 +137,16 @@ export function readTreeHead(body: unknown): { readonly size: bigint; readonly r
 
 function readVersion(body: unknown): SignerKeyVersion {
   const v = object(body);
-  const jwk = object(v.jwk);
   const state = STATES.find((s) => s === v.state);
   if (state === undefined) throw badAnswer(`state ${JSON.stringify(v.state)}`);
-  if (v.alg !== 'ES256' && v.alg !== 'EdDSA') throw badAnswer(`alg ${JSON.stringify(v.alg)}`);
+  const alg = ALGS.find((a) => a === v.alg);
+  if (alg === undefined) throw badAnswer(`alg ${JSON.stringify(v.alg)}`);
   if (!Array.isArray(v.chain)) throw badAnswer('chain is not a list');
   const version: SignerKeyVersion = {
     version: positive(v.version, 'version'),
     state,
-    alg: v.alg,
-    jwk: {
-      kty: text(jwk.kty, 'kty'),
-      crv: text(jwk.crv, 'crv'),
-      x: text(jwk.x, 'x'),
-      ...(jwk.y === undefined ? {} : { y: text(jwk.y, 'y') }),
-    },
+    alg,
+    ...(v.jwk === undefined && (alg === 'HS256' || alg === 'A256GCM') ? {} : { jwk: readJwk(v.jwk) }),
     chain: v.chain.map((pem: unknown) => text(pem, 'certificate', 16_384)),
     validFrom: instant(v.activateAt, 'activateAt'),
     ...(v.notSignAfter === undefined ? {} : { validTo: instant(v.notSignAfter, 'notSignAfter') }),
@@ -153,17 +156,35 @@ function readVersion(body: unknown): SignerKeyVersion {
   return version;
 }
 
+function readJwk(value: unknown): SignerJwk {
+  const jwk = object(value);
+  const [kty, ...members] = ['kty', 'crv', 'x', 'y', 'n', 'e'].map((name) =>
+    jwk[name] === undefined ? [] : [[name, text(jwk[name], name)]],
+  );
+  if (kty === undefined || kty.length === 0 || jwk.d !== undefined || jwk.k !== undefined)
+    throw badAnswer('a public key is not one');
+  return Object.fromEntries([...kty, ...members.flat()]) as SignerJwk;
+}
+
 /** A certificate over another key than the one it comes with would be published with it. */
 function requireSameKey({ chain: [leaf], jwk, version }: SignerKeyVersion): void {
-  if (leaf === undefined) return;
+  if (leaf === undefined || jwk === undefined) return;
   let named: Record<string, unknown>;
   try {
     named = new X509Certificate(leaf).publicKey.export({ format: 'jwk' }) as Record<string, unknown>;
   } catch (cause) {
     throw badAnswer(`the certificate of version ${version} does not parse`, cause);
   }
-  if (named.x !== jwk.x || named.y !== jwk.y || named.crv !== jwk.crv)
+  if (!isSameJwk(named as unknown as SignerJwk, jwk))
     throw badAnswer(`the certificate of version ${version} names another key`);
+}
+
+export const isSameJwk = (a: SignerJwk, b: SignerJwk): boolean =>
+  a.kty === b.kty && a.crv === b.crv && a.x === b.x && a.y === b.y && a.n === b.n && a.e === b.e;
+
+/** RSA keys have 2,048 to 4,096 bits. */
+function isLengthOf(alg: SignerAlg, length: number): boolean {
+  return alg === 'RS256' || alg === 'PS256' ? length >= 256 && length <= 512 : length === 64;
 }
 
 function object(value: unknown): Record<string, unknown> {

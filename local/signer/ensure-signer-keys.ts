@@ -4,17 +4,24 @@ import type { Clock } from '../../domain/clock.ts';
 import { type EndEntity, issueCertificate } from '../keys/certificates.ts';
 import { crlUrlOf, type ListedRoot, type LocalKeys, type PairFiles, readPair } from '../keys/ensure-local-keys.ts';
 import type { KeyAlg, KeyVersion, Purpose } from './key-version.ts';
-import { generatePrivateKey, listKids, publicPartOf, storeVersion } from './keystore.ts';
+import { listKids, storeVersion } from './keystore.ts';
+import { generateKey, publicPartOf } from './software-key.ts';
+
+export interface KeySpec {
+  readonly purpose: Purpose;
+  readonly alg: KeyAlg;
+}
 
 /** The keys of a local system by kid. */
 export const DEFAULT_KEYS = {
   seal: { purpose: 'seal', alg: 'ES256' },
   log: { purpose: 'log-checkpoint', alg: 'EdDSA' },
   certificate: { purpose: 'certificate', alg: 'ES256' },
+  pdf: { purpose: 'pdf', alg: 'ES256' },
   'hedera-payer': { purpose: 'tx-hedera', alg: 'EdDSA' },
   'hedera-submit': { purpose: 'tx-hedera', alg: 'EdDSA' },
   tsa: { purpose: 'tsa', alg: 'ES256' },
-} as const satisfies Readonly<Record<string, { readonly purpose: Purpose; readonly alg: KeyAlg }>>;
+} as const satisfies Readonly<Record<string, KeySpec>>;
 
 const CERTIFICATE_DAYS = 3_650;
 
@@ -26,10 +33,14 @@ export async function readPassphrase(keys: LocalKeys): Promise<string> {
   return passphrase;
 }
 
-/** Makes version 1 of every default key that has none. One signer at a time runs over a folder. */
-export async function ensureSignerKeys(keys: LocalKeys, clock: Clock): Promise<void> {
+/** Makes version 1 of every default key that has none, and of the `more` by kid. One signer at a time runs over a folder. */
+export async function ensureSignerKeys(
+  keys: LocalKeys,
+  clock: Clock,
+  more: Readonly<Record<string, KeySpec>> = {},
+): Promise<void> {
   const have = new Set(await listKids(keystoreDir(keys)));
-  const missing = Object.entries(DEFAULT_KEYS).filter(([kid]) => !have.has(kid));
+  const missing = Object.entries<KeySpec>({ ...DEFAULT_KEYS, ...more }).filter(([kid]) => !have.has(kid));
   await Promise.all(
     missing.map(([kid, { purpose, alg }]) =>
       createVersion(keys, clock, { kid, version: 1, purpose, alg, activateAtMs: clock.nowMs() }),
@@ -49,17 +60,16 @@ export async function createVersion(
     readonly activateAtMs: number;
   },
 ): Promise<KeyVersion> {
-  const privateKey = generatePrivateKey(spec.alg);
-  const { spki, jwk } = publicPartOf(privateKey);
+  const privateKey = await generateKey(spec.alg);
+  const publicPart = publicPartOf(privateKey);
   const nowMs = clock.nowMs();
   const meta: KeyVersion = {
     kid: spec.kid,
     version: spec.version,
     purpose: spec.purpose,
     alg: spec.alg,
-    spki: Buffer.from(spki).toString('base64'),
-    jwk,
-    chain: await chainOf(keys, spec, spki, nowMs),
+    ...(publicPart && { spki: Buffer.from(publicPart.spki).toString('base64'), jwk: publicPart.jwk }),
+    chain: publicPart === undefined ? [] : await chainOf(keys, spec, publicPart.spki, nowMs),
     createdAt: new Date(nowMs).toISOString(),
     activateAt: new Date(spec.activateAtMs).toISOString(),
   };
@@ -84,7 +94,7 @@ async function chainOf(
   ];
 }
 
-/** Checkpoints and transactions are verified by bare keys, as their formats say. */
+/** Checkpoints and transactions are verified by bare keys, as their formats say; secrets by nobody. */
 function issuerOf(
   keys: LocalKeys,
   purpose: Purpose,
@@ -92,11 +102,15 @@ function issuerOf(
   switch (purpose) {
     case 'seal':
     case 'certificate':
+    case 'pdf':
       return { root: keys.signingRoot, list: 'signing', entity: { kind: 'signing' } };
     case 'tsa':
       return { root: keys.tsaRoot, list: 'tsa', entity: { kind: 'time-stamping' } };
     case 'log-checkpoint':
     case 'tx-hedera':
+    case 'tx-evm':
+    case 'hmac':
+    case 'decrypt':
       return undefined;
   }
 }

@@ -1,14 +1,13 @@
 /**
- * The keystore: one file per key version, the private key (PKCS #8) under AES-256-GCM with a key from scrypt over
- * the passphrase. The associated data is `kid|version|purpose`, so a file moved to another's place does not open;
+ * The keystore: one file per key version, the private key (PKCS #8, or the secret itself) under AES-256-GCM with a key
+ * from scrypt over the passphrase. The associated data is `kid|version|purpose`, so a file moved to another's place does not open;
  * the public key is derived on load and compared with the one stored, so a swapped public half does not load either.
  */
 import {
   createCipheriv,
   createDecipheriv,
   createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
+  createSecretKey,
   type KeyObject,
   randomBytes,
   scrypt,
@@ -16,7 +15,9 @@ import {
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeDurably } from '../keys/write-durably.ts';
-import { type KeyAlg, type KeyVersion, PURPOSES, type PublicJwk, type Purpose } from './key-version.ts';
+import type { KeyHandle } from './key-handle.ts';
+import { ALGS_OF, isSymmetric, type KeyVersion, PURPOSES, type Purpose } from './key-version.ts';
+import { publicPartOf, softwareHandle } from './software-key.ts';
 
 const FORMAT = 'proofline-keystore/1';
 const SCRYPT = { N: 2 ** 15, r: 8, p: 1, maxmem: 64 * 1024 * 1024 } as const;
@@ -25,30 +26,12 @@ const KID = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 /** A key version that can sign. */
 export interface LoadedVersion {
   readonly meta: KeyVersion;
-  readonly privateKey: KeyObject;
+  readonly key: KeyHandle;
 }
 
 interface KeyFile extends KeyVersion {
   readonly format: typeof FORMAT;
   readonly sealed: { readonly salt: string; readonly iv: string; readonly tag: string; readonly ciphertext: string };
-}
-
-/** A fresh private key of an algorithm. */
-export function generatePrivateKey(alg: KeyAlg): KeyObject {
-  return alg === 'ES256'
-    ? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
-    : generateKeyPairSync('ed25519').privateKey;
-}
-
-/** DER SubjectPublicKeyInfo and JWK of a private key. */
-export function publicPartOf(privateKey: KeyObject): { readonly spki: Uint8Array; readonly jwk: PublicJwk } {
-  const publicKey = createPublicKey(privateKey);
-  const { kty, crv, x, y } = publicKey.export({ format: 'jwk' });
-  if (kty === undefined || crv === undefined || x === undefined) throw new Error('the key has no JWK form');
-  return {
-    spki: new Uint8Array(publicKey.export({ type: 'spki', format: 'der' })),
-    jwk: { kty, crv, x, ...(y === undefined ? {} : { y }) },
-  };
 }
 
 /** Writes a new key version, durably. */
@@ -63,7 +46,9 @@ export async function storeVersion(
   const cipher = createCipheriv('aes-256-gcm', await stretch(passphrase, salt), iv);
   cipher.setAAD(aadOf(meta));
   const ciphertext = Buffer.concat([
-    cipher.update(privateKey.export({ type: 'pkcs8', format: 'der' })),
+    cipher.update(
+      privateKey.type === 'secret' ? privateKey.export() : privateKey.export({ type: 'pkcs8', format: 'der' }),
+    ),
     cipher.final(),
   ]);
   const sealed = { salt: b64(salt), iv: b64(iv), tag: b64(cipher.getAuthTag()), ciphertext: b64(ciphertext) };
@@ -88,8 +73,9 @@ export async function updateVersion(
     kid,
     version,
     purpose: old.purpose,
-    spki: old.spki,
-    jwk: old.jwk,
+    alg: old.alg,
+    ...(old.spki === undefined ? {} : { spki: old.spki }),
+    ...(old.jwk === undefined ? {} : { jwk: old.jwk }),
     sealed: old.sealed,
   };
   await writeDurably(file, `${JSON.stringify(next, undefined, 2)}\n`);
@@ -130,9 +116,9 @@ async function openFile(
   const { format: _, sealed, ...meta } = parseKeyFile(await readFile(at.path, 'utf8'), at.path);
   if (meta.kid !== at.kid || meta.version !== at.version)
     throw new Error(`${at.path}: holds ${meta.kid} version ${meta.version}`);
-  const id = `${meta.kid}/${meta.version}/${meta.purpose}/${meta.spki}/${sealed.tag}`;
+  const id = `${meta.kid}/${meta.version}/${meta.purpose}/${meta.alg}/${meta.spki}/${sealed.tag}`;
   const before = known.get(id);
-  if (before !== undefined) return { id, loaded: { meta, privateKey: before.privateKey } };
+  if (before !== undefined) return { id, loaded: { meta, key: before.key } };
   let der: Buffer;
   try {
     const decipher = createDecipheriv(
@@ -146,12 +132,16 @@ async function openFile(
   } catch (cause) {
     throw new Error(`${at.path}: does not open as ${meta.kid} version ${meta.version} for ${meta.purpose}`, { cause });
   }
-  const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
-  const derived = publicPartOf(privateKey);
-  if (b64(derived.spki) !== meta.spki || JSON.stringify(derived.jwk) !== JSON.stringify(meta.jwk)) {
+  const key = isSymmetric(meta.alg)
+    ? createSecretKey(der)
+    : createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  der.fill(0);
+  const derived = publicPartOf(key);
+  const spki = derived === undefined ? undefined : b64(derived.spki);
+  if (spki !== meta.spki || JSON.stringify(derived?.jwk) !== JSON.stringify(meta.jwk)) {
     throw new Error(`${at.path}: the public key stored is not the one of the private key`);
   }
-  return { id, loaded: { meta, privateKey } };
+  return { id, loaded: { meta, key: softwareHandle(meta.alg, key) } };
 }
 
 function parseKeyFile(text: string, path: string): KeyFile {
@@ -160,16 +150,10 @@ function parseKeyFile(text: string, path: string): KeyFile {
   const whole =
     file.format === FORMAT &&
     (PURPOSES as readonly Purpose[]).includes(file.purpose) &&
-    [
-      file.kid,
-      file.spki,
-      file.createdAt,
-      file.activateAt,
-      sealed?.salt,
-      sealed?.iv,
-      sealed?.tag,
-      sealed?.ciphertext,
-    ].every((s) => typeof s === 'string') &&
+    ALGS_OF[file.purpose].includes(file.alg) &&
+    [file.kid, file.createdAt, file.activateAt, sealed?.salt, sealed?.iv, sealed?.tag, sealed?.ciphertext].every(
+      (s) => typeof s === 'string',
+    ) &&
     Buffer.from(sealed.tag, 'base64').length === 16;
   if (!whole) throw new Error(`${path}: is not a ${FORMAT} file`);
   return file;

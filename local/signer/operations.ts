@@ -3,13 +3,12 @@ import { createHash } from 'node:crypto';
 import { toBase64Url } from '../../domain/bytes.ts';
 import type { Clock } from '../../domain/clock.ts';
 import type { KeyRing } from './key-ring.ts';
-import type { Purpose } from './key-version.ts';
+import { KEY_ALGS, type Purpose } from './key-version.ts';
 import type { LogMemory } from './log-memory.ts';
 import { SignerProblem } from './problem.ts';
 import { LIMITS, parseSignBody, parseTransactionBody } from './read-body.ts';
 import { readCheckpoints, requireReadable } from './readable-value.ts';
 import type { ReplayStore } from './replay-store.ts';
-import { signValues } from './sign-values.ts';
 import { readTransactionPolicy, requireAllowedBody } from './transaction-policy.ts';
 
 export interface OperationDeps {
@@ -41,14 +40,18 @@ const REPLAY_MS: Readonly<Record<Purpose, number>> = {
   'log-checkpoint': HOUR_MS,
   tsa: HOUR_MS,
   certificate: 168 * HOUR_MS,
+  pdf: 168 * HOUR_MS,
   'tx-hedera': 168 * HOUR_MS,
+  'tx-evm': 168 * HOUR_MS,
+  hmac: 168 * HOUR_MS,
+  decrypt: HOUR_MS,
 };
 
 export function describeSigner(clock: Clock): Record<string, unknown> {
   return {
     protocol: 'signer/1',
     dev: true,
-    algorithms: ['ES256', 'EdDSA'],
+    algorithms: KEY_ALGS,
     inputKinds: ['tbs'],
     transactions: ['hedera'],
     limits: LIMITS,
@@ -62,7 +65,7 @@ export async function signInput(deps: OperationDeps, request: SigningRequest): P
   const body = parseSignBody(request.value);
   const purpose = requirePurpose(deps, request);
   return replay.once(replayKey(request), requestHash(request), REPLAY_MS[purpose], async () => {
-    const { meta, privateKey } = ring.select(request.kid, body.version);
+    const { meta, key } = ring.select(request.kid, body.version);
     if (body.alg !== meta.alg)
       throw new SignerProblem('alg_not_allowed', `${meta.kid} signs ${meta.alg}, not ${body.alg.slice(0, 32)}`);
     if (body.kind === 'digest')
@@ -70,9 +73,8 @@ export async function signInput(deps: OperationDeps, request: SigningRequest): P
     if (purpose === 'tx-hedera')
       throw new SignerProblem('blind_signing_refused', 'transactions go to sign-transaction');
     if (purpose === 'log-checkpoint') await memory.advance(readCheckpoints(body.values));
-    else requireReadable(meta, body.values);
-    const signatures = await signValues(meta.alg, privateKey, body.values);
-    return answer(meta, signatures);
+    else requireReadable(meta, body.values, body.context);
+    return answer(meta, await key.sign(body.values));
   });
 }
 
@@ -82,10 +84,10 @@ export async function signTransaction(deps: OperationDeps, request: SigningReque
   const purpose = requirePurpose(deps, request);
   if (purpose !== 'tx-hedera') throw new SignerProblem('alg_not_allowed', `${request.kid} does not sign transactions`);
   return deps.replay.once(replayKey(request), requestHash(request), REPLAY_MS[purpose], async () => {
-    const { meta, privateKey } = deps.ring.select(request.kid, version);
+    const { meta, key } = deps.ring.select(request.kid, version);
     const policy = await readTransactionPolicy(deps.policyFile);
     for (const [index, bytes] of bodies.entries()) requireAllowedBody(policy, bytes, index);
-    return answer(meta, await signValues(meta.alg, privateKey, bodies));
+    return answer(meta, await key.sign(bodies));
   });
 }
 

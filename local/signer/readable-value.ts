@@ -9,11 +9,21 @@ import { keyReference, sealHeader } from '../../domain/seal.ts';
 import { type Checkpoint, parseCheckpointBody } from '../../log/checkpoint.ts';
 import type { KeyVersion } from './key-version.ts';
 import { SignerProblem } from './problem.ts';
+import { isTokenAttributes, requirePdfAttributes } from './signed-attributes.ts';
 
-const SET = 0x31;
-
-/** Throws `value_refused` with the index of the first value that `key` does not sign. */
-export function requireReadable(key: KeyVersion, values: readonly Uint8Array[]): void {
+/**
+ * Throws `value_refused` with the index of the first value that `key` does not sign. A key for PDFs signs one set of
+ * attributes a request, for the document that the context declares, else `blind_signing_refused`.
+ */
+export function requireReadable(
+  key: KeyVersion,
+  values: readonly Uint8Array[],
+  context: Readonly<Record<string, string>>,
+): void {
+  if (key.purpose === 'pdf') {
+    requirePdfAttributes(key, values, context);
+    return;
+  }
   const isReadable = readerOf(key);
   const index = values.findIndex((value) => !isReadable(value));
   if (index >= 0)
@@ -53,18 +63,8 @@ function readerOf(key: KeyVersion): (value: Uint8Array) => boolean {
         fromBase64Url(utf8.decode(value.subarray(prefix.length))) !== undefined;
     }
     case 'tsa':
-      return isWholeSet;
-    case 'log-checkpoint':
-    case 'tx-hedera':
+      return isTokenAttributes;
+    default:
       return () => false;
   }
-}
-
-/** A DER SET whose length is that of the value: signed attributes of a token (RFC 5652 §5.4). */
-function isWholeSet(value: Uint8Array): boolean {
-  const [tag, first, second, third] = value;
-  if (tag !== SET || first === undefined) return false;
-  if (first < 0x80) return value.length === 2 + first;
-  if (first === 0x81) return value.length === 3 + (second ?? 0);
-  return first === 0x82 && value.length === 4 + (second ?? 0) * 256 + (third ?? 0);
 }

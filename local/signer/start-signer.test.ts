@@ -1,10 +1,11 @@
-import { createHash, createPublicKey, verify } from 'node:crypto';
+import { createHash, createPublicKey, verify, X509Certificate } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Agent, request } from 'undici';
+import { createSignerClient } from '../../activities/sealing/signer-client.ts';
 import { systemClock } from '../../domain/clock.ts';
 import { sealHeader, sealSigningInput } from '../../domain/seal.ts';
 import { formatCheckpointBody } from '../../log/checkpoint.ts';
@@ -13,6 +14,7 @@ import { ensureLocalKeys, readPair } from '../keys/ensure-local-keys.ts';
 import { rotateKey, withdrawVersion } from './admin.ts';
 import { createSign, openRemoteKey } from './sign-with.ts';
 import { type RunningSigner, startSigner } from './start-signer.ts';
+import { pdfAttributes, tokenAttributes } from './test-attributes.ts';
 import { writeTransactionPolicy } from './transaction-policy.ts';
 
 const clock = systemClock();
@@ -24,7 +26,11 @@ let tsa: Agent;
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'proofline-signer-'));
-  signer = await startSigner({ dir, clock });
+  signer = await startSigner({
+    dir,
+    clock,
+    moreKeys: { 'pdf-rsa': { purpose: 'pdf', alg: 'RS256' }, 'pdf-pss': { purpose: 'pdf', alg: 'PS256' } },
+  });
   worker = await agentOf(await readPair(signer.keys.clients.worker));
   tsa = await agentOf(await readPair(signer.keys.clients.tsa));
 });
@@ -128,7 +134,7 @@ describe('signer/1', () => {
     expect((await call(tsa, '/v1/keys/seal/sign', tbs('ES256', [sealInput('tsa')]))).json.code).toBe(
       'client_not_allowed',
     );
-    expect((await call(worker, '/v1/keys/tsa/sign', tbs('ES256', [b64(Uint8Array.of(0x31, 0))]))).json.code).toBe(
+    expect((await call(worker, '/v1/keys/tsa/sign', tbs('ES256', [b64(tokenAttributes())]))).json.code).toBe(
       'client_not_allowed',
     );
   });
@@ -146,10 +152,13 @@ describe('signer/1', () => {
       'hedera-payer:tx-hedera:1',
       'hedera-submit:tx-hedera:1',
       'log:log-checkpoint:1',
+      'pdf:pdf:1',
+      'pdf-pss:pdf:1',
+      'pdf-rsa:pdf:1',
       'seal:seal:1',
       'tsa:tsa:1',
     ]);
-    expect(keys[4]?.versions[0]).toEqual(
+    expect(keys.find((k) => k.kid === 'seal')?.versions[0]).toEqual(
       expect.objectContaining({
         version: 1,
         state: 'active',
@@ -233,6 +242,30 @@ describe('signer/1', () => {
     expect((await call(worker, `/v1/keys/${kid}/sign`, tbs(alg, [value]))).json.code).toBe(code);
   });
 
+  it.each([
+    ['pdf', 'ES256'],
+    ['pdf-rsa', 'RS256'],
+    ['pdf-pss', 'PS256'],
+  ] as const)('signs the attributes of a PDF under %s and no others', async (kid, alg) => {
+    const client = createSignerClient({
+      url: signer.url,
+      caFile: signer.keys.transportCaFile,
+      ...signer.keys.clients.worker,
+      clock,
+    });
+    const { versions } = await client.key(kid);
+    const certificate = new Uint8Array(new X509Certificate(versions[0]?.chain[0] ?? '').raw);
+    const document = Buffer.from('what /ByteRange covers');
+    const values = [pdfAttributes({ document, certificate })];
+    const docDigest = createHash('sha256').update(document).digest('hex');
+    const request = { kid, alg, kind: 'tbs', values } as const;
+    // The client verifies the signature.
+    expect((await client.sign({ ...request, context: { docDigest } })).signatures).toHaveLength(1);
+    for (const context of [{}, { docDigest: 'ab'.repeat(32) }] as Record<string, string>[])
+      await expect(client.sign({ ...request, context })).rejects.toThrow('blind_signing_refused');
+    await client.close();
+  });
+
   it('names the value that it refuses among others', async () => {
     const { json } = await call(
       worker,
@@ -314,7 +347,7 @@ describe('signer/1', () => {
 
   it('signs for the local authority in the form of CMS', async () => {
     const files = { url: signer.url, caFile: signer.keys.transportCaFile, ...signer.keys.clients.tsa };
-    const attributes = Uint8Array.of(0x31, 2, 5, 0);
+    const attributes = tokenAttributes();
     const key = await openRemoteKey({ ...files, kid: 'tsa', alg: 'ES256' });
     const der = await createSign({ ...files, kid: 'tsa', alg: 'ES256', form: 'der' })(attributes);
     expect(verify('sha256', attributes, key.chain[0] ?? '', der)).toBe(true);

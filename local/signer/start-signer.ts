@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../domain/clock.ts';
 import { clientName, ensureLocalKeys, type LocalKeys, readPair } from '../keys/ensure-local-keys.ts';
-import { ensureSignerKeys, keystoreDir, readPassphrase } from './ensure-signer-keys.ts';
+import { ensureSignerKeys, type KeySpec, keystoreDir, readPassphrase } from './ensure-signer-keys.ts';
 import { createFaults, type SignerFault, spoilLast } from './faults.ts';
 import { openKeyRing } from './key-ring.ts';
 import { openLogMemory } from './log-memory.ts';
@@ -29,7 +29,7 @@ import { createReplayStore } from './replay-store.ts';
 
 /** Who may call: the common name in a certificate below the transport root, and what it may use. */
 export const DEFAULT_CALLERS: readonly Caller[] = [
-  { name: clientName('worker'), purposes: ['seal', 'log-checkpoint', 'certificate', 'tx-hedera'] },
+  { name: clientName('worker'), purposes: ['seal', 'log-checkpoint', 'certificate', 'pdf', 'tx-hedera'] },
   { name: clientName('tsa'), purposes: ['tsa'] },
 ];
 
@@ -41,6 +41,8 @@ export interface SignerOptions {
   readonly port?: number;
   readonly host?: string;
   readonly callers?: readonly Caller[];
+  /** Keys by kid beside the default ones, made at first start. */
+  readonly moreKeys?: Readonly<Record<string, KeySpec>>;
   /** `process.env.NODE_ENV`; `production` is refused unless `allowProduction`. */
   readonly environment?: string | undefined;
   readonly allowProduction?: boolean;
@@ -70,7 +72,7 @@ export async function startSigner(options: SignerOptions): Promise<RunningSigner
   }
   const { clock, host = '127.0.0.1', port = 0, callers = DEFAULT_CALLERS, log = () => undefined } = options;
   const keys = await ensureLocalKeys(options.dir, clock);
-  await ensureSignerKeys(keys, clock);
+  await ensureSignerKeys(keys, clock, options.moreKeys);
   const policyFile = policyFileOf(keys);
   const deps: OperationDeps = {
     ring: await openKeyRing(keystoreDir(keys), await readPassphrase(keys), clock),
