@@ -3,11 +3,8 @@
  * under the public key pinned for (kid, version): an answer of a wrong, swapped or broken signer is an error here,
  * never a seal.
  */
-import { constants, createHash, createPublicKey, type KeyObject, type VerifyKeyObjectInput, verify } from 'node:crypto';
-import { secp256k1 } from '@noble/curves/secp256k1.js';
-import { keccak_256 } from '@noble/hashes/sha3.js';
+import { createHash, type KeyObject } from 'node:crypto';
 import { canonicalBytes } from '../../domain/canonical-json.ts';
-import { ecdsaRawToDer } from '../../domain/ecdsa-signature.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import {
   badAnswer,
@@ -18,6 +15,10 @@ import {
   readKeys,
   readSignatures,
   readTreeHead,
+  readValue,
+  readValues,
+  readVerdicts,
+  readVersionOf,
   type SignerAlg,
   type SignerInfo,
   type SignerJwk,
@@ -26,6 +27,8 @@ import {
   type SignResult,
 } from './signer-protocol.ts';
 import { createSignerTransport, type SignerTransportOptions } from './signer-transport.ts';
+import { importPublicKey, isDigestSigned, isSigned } from './verify-signature.ts';
+import { verifyTokenResponse } from './verify-token-response.ts';
 
 export type { SignerInfo, SignerJwk, SignerKey, SignerKeyVersion, SignRequest, SignResult } from './signer-protocol.ts';
 
@@ -42,13 +45,55 @@ export interface Signer {
    */
   sign(request: SignRequest, signal?: AbortSignal): Promise<SignResult>;
   /**
-   * Signs Hedera transaction bodies that the signer's policy allows (Ed25519, 64 bytes each); at most 100, all or none,
-   * by `version` if given.
+   * Signs transactions that the signer's policy allows, at most 100, all or none, by `version` if given: bodies of Hedera
+   * (64 bytes each, EdDSA unless `alg` says ES256K-KECCAK), or unsigned EIP-1559 transactions of `kind` evm (65 bytes:
+   * r‖s‖parity). Throws as `sign` does; `extra.index` names the one refused.
    */
   signTransaction(
-    request: { readonly kid: string; readonly version?: number; readonly bodies: readonly Uint8Array[] },
+    request: {
+      readonly kid: string;
+      readonly version?: number;
+      readonly kind?: 'hedera' | 'evm';
+      readonly alg?: 'EdDSA' | 'ES256K-KECCAK';
+      readonly bodies: readonly Uint8Array[];
+    },
     signal?: AbortSignal,
   ): Promise<{ readonly version: number; readonly signatures: readonly Uint8Array[] }>;
+  /** HMAC-SHA-256 of each value, 32 bytes, in order. */
+  mac(
+    request: { readonly kid: string; readonly version?: number; readonly values: readonly Uint8Array[] },
+    signal?: AbortSignal,
+  ): Promise<{ readonly version: number; readonly macs: readonly Uint8Array[] }>;
+  /** Whether each MAC is that of its value under `version`. */
+  verifyMac(
+    request: {
+      readonly kid: string;
+      readonly version: number;
+      readonly values: readonly Uint8Array[];
+      readonly macs: readonly Uint8Array[];
+    },
+    signal?: AbortSignal,
+  ): Promise<readonly boolean[]>;
+  /** Enciphers under the newest version; the version belongs beside the ciphertext. `aad` says whose and what for. */
+  encrypt(
+    request: { readonly kid: string; readonly values: readonly Uint8Array[]; readonly aad: Uint8Array },
+    signal?: AbortSignal,
+  ): Promise<{ readonly version: number; readonly values: readonly Uint8Array[] }>;
+  /** Opens what was enciphered under `version` and `aad`. Throws SIGNER_REFUSED with the index of what does not open. */
+  decrypt(
+    request: {
+      readonly kid: string;
+      readonly version: number;
+      readonly values: readonly Uint8Array[];
+      readonly aad: Uint8Array;
+    },
+    signal?: AbortSignal,
+  ): Promise<readonly Uint8Array[]>;
+  /** DER of a TimeStampReq to DER of a TimeStampResp (RFC 3161); a token in it is verified under the pinned key. */
+  timestamp(
+    request: { readonly kid: string; readonly query: Uint8Array },
+    signal?: AbortSignal,
+  ): Promise<{ readonly version: number; readonly response: Uint8Array }>;
   /** The last checkpoint of a log that the signer agreed to sign. */
   lastCheckpoint(origin: string): Promise<{ readonly size: bigint; readonly root: Uint8Array } | undefined>;
   close(): Promise<void>;
@@ -85,7 +130,7 @@ export function createSignerClient(options: SignerClientOptions): Signer {
           'SIGNER_BAD_SIGNATURE',
           `${key.kid} version ${version} is another key than the one pinned`,
         );
-      if (!pinned.has(id)) pinned.set(id, { alg, jwk, key: importKey(jwk, alg) });
+      if (!pinned.has(id)) pinned.set(id, { alg, jwk, key: importPublicKey(jwk, alg) });
     }
     return key;
   }
@@ -107,7 +152,9 @@ export function createSignerClient(options: SignerClientOptions): Signer {
     alg: SignerAlg,
     values: readonly Uint8Array[],
     signatures: readonly Uint8Array[],
+    kind: SignRequest['kind'] = 'tbs',
   ): Promise<void> {
+    const judge = kind === 'tbs' ? isSigned : isDigestSigned;
     const id = `${kid}/${version}`;
     if (!pinned.has(id)) await fetchKey(kid);
     const known = pinned.get(id);
@@ -117,7 +164,7 @@ export function createSignerClient(options: SignerClientOptions): Signer {
       const verdicts = await Promise.all(
         values
           .slice(at, at + VERIFY_AT_ONCE)
-          .map((value, i) => isSigned(alg, known.key, value, signatures[at + i] as Uint8Array)),
+          .map((value, i) => judge(alg, known.key, value, signatures[at + i] as Uint8Array)),
       );
       const bad = verdicts.indexOf(false);
       if (bad >= 0)
@@ -149,8 +196,34 @@ export function createSignerClient(options: SignerClientOptions): Signer {
       count: values.length,
       ...(version === undefined ? {} : { version }),
     });
-    await requireSigned(kid, answer.version, alg, values, answer.signatures);
+    await requireSigned(kid, answer.version, alg, values, answer.signatures, kind);
     return answer;
+  }
+
+  function ask(
+    r: {
+      readonly kid: string;
+      readonly verb: string;
+      readonly version?: number | undefined;
+      readonly alg?: string;
+      readonly kind?: string;
+      readonly values: readonly Uint8Array[];
+      /** What the values are called on the wire. */
+      readonly name?: string;
+      readonly more?: Readonly<Record<string, unknown>>;
+    },
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> {
+    const { kid, verb, version, alg = '', kind, values, name = 'values', more = {} } = r;
+    const context = { verb, ...(typeof more.aad === 'string' ? { aad: more.aad } : {}) };
+    const key = idempotencyKey(namespace, { kid, version, alg, kind: kind ?? verb, values, context });
+    const body = {
+      ...(version === undefined ? {} : { version }),
+      ...(kind === undefined ? {} : { kind }),
+      [name]: values.map(encode),
+      ...more,
+    };
+    return transport.post(`/v1/keys/${encodeURIComponent(kid)}/${verb}`, body, key, signal);
   }
 
   return {
@@ -169,22 +242,58 @@ export function createSignerClient(options: SignerClientOptions): Signer {
       if (version === undefined) throw new RangeError('sign: no values');
       return { kid: request.kid, version, alg: request.alg, signatures };
     },
-    async signTransaction({ kid, version, bodies }, signal) {
+    async signTransaction({ kid, version, kind = 'hedera', alg = 'EdDSA', bodies }, signal) {
+      const answer = readSignatures(
+        await ask({ kid, verb: 'sign-transaction', version, alg, kind, values: bodies, name: 'bodies' }, signal),
+        {
+          kid,
+          alg,
+          count: bodies.length,
+          ...(version === undefined ? {} : { version }),
+          ...(kind === 'evm' ? { length: 65 } : {}),
+        },
+      );
+      await requireSigned(kid, answer.version, alg, bodies, answer.signatures);
+      return answer;
+    },
+    async mac({ kid, version, values }, signal) {
+      const body = await ask({ kid, verb: 'mac', version, alg: 'HS256', values }, signal);
+      const macs = readValues(body, 'macs', values.length);
+      if (macs.some((mac) => mac.length !== 32)) throw badAnswer('a MAC is not 32 bytes');
+      return { version: readVersionOf(body, kid, version), macs };
+    },
+    async verifyMac({ kid, version, values, macs }, signal) {
+      const body = await ask({ kid, verb: 'verify-mac', version, values, more: { macs: macs.map(encode) } }, signal);
+      readVersionOf(body, kid, version);
+      return readVerdicts(body, values.length);
+    },
+    async encrypt({ kid, values, aad }, signal) {
+      const body = await ask({ kid, verb: 'encrypt', alg: 'A256GCM', values, more: { aad: encode(aad) } }, signal);
+      return { version: readVersionOf(body, kid, undefined), values: readValues(body, 'values', values.length) };
+    },
+    async decrypt({ kid, version, values, aad }, signal) {
+      const body = await ask({ kid, verb: 'decrypt', version, values, more: { aad: encode(aad) } }, signal);
+      readVersionOf(body, kid, version);
+      return readValues(body, 'values', values.length);
+    },
+    async timestamp({ kid, query }, signal) {
       const key = idempotencyKey(namespace, {
         kid,
-        version,
-        alg: 'EdDSA',
-        kind: 'hedera',
-        values: bodies,
+        version: undefined,
+        alg: 'RFC3161',
+        kind: 'timestamp',
+        values: [query],
         context: {},
       });
-      const body = { ...(version === undefined ? {} : { version }), kind: 'hedera', bodies: bodies.map(encode) };
-      const answer = readSignatures(
-        await transport.post(`/v1/keys/${encodeURIComponent(kid)}/sign-transaction`, body, key, signal),
-        { kid, alg: 'EdDSA', count: bodies.length, ...(version === undefined ? {} : { version }) },
-      );
-      await requireSigned(kid, answer.version, 'EdDSA', bodies, answer.signatures);
-      return answer;
+      const path = `/v1/keys/${encodeURIComponent(kid)}/timestamp`;
+      const body = await transport.post(path, { query: encode(query) }, key, signal);
+      const version = readVersionOf(body, kid, undefined);
+      const response = readValue(body, 'response');
+      const shown = (await fetchKey(kid)).versions.find((one) => one.version === version);
+      const known = pinned.get(`${kid}/${version}`);
+      if (shown === undefined || known === undefined) throw badAnswer(`${kid} has no version ${version}`);
+      await verifyTokenResponse(query, response, { chain: shown.chain, key: known.key, alg: known.alg });
+      return { version, response };
     },
     async lastCheckpoint(origin) {
       const body = await transport.get(`/v1/log-memory/${encodeURIComponent(origin)}`);
@@ -247,45 +356,6 @@ function idempotencyKey(
     context: r.context,
   };
   return createHash('sha256').update(canonicalBytes(named)).digest('hex');
-}
-
-function isSigned(alg: SignerAlg, key: KeyObject, value: Uint8Array, signature: Uint8Array): Promise<boolean> {
-  if (alg === 'ES256K-KECCAK') return Promise.resolve(isKeccakSigned(key, value, signature));
-  return new Promise((resolve, reject) => {
-    const form = alg === 'ES256' ? ecdsaRawToDer(signature) : signature;
-    verify(alg === 'EdDSA' ? null : 'sha256', value, PADDED[alg]?.(key) ?? key, form, (error, verdict) =>
-      error === null ? resolve(verdict) : reject(error),
-    );
-  });
-}
-
-const PADDED: Partial<Record<SignerAlg, (key: KeyObject) => VerifyKeyObjectInput>> = {
-  RS256: (key) => ({ key, padding: constants.RSA_PKCS1_PADDING }),
-  PS256: (key) => ({ key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }),
-};
-
-/** With the lower s alone, which ledgers ask for. */
-function isKeccakSigned(key: KeyObject, value: Uint8Array, signature: Uint8Array): boolean {
-  const { x = '', y = '' } = key.export({ format: 'jwk' });
-  const point = Buffer.concat([Buffer.of(4), Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')]);
-  return secp256k1.verify(signature, keccak_256(value), point, { prehash: false, lowS: true });
-}
-
-/** The curve of each algorithm; RSA where there is none. */
-const CURVES: Partial<Record<KeyAlg, string>> = { ES256: 'P-256', EdDSA: 'Ed25519', 'ES256K-KECCAK': 'secp256k1' };
-
-function importKey(jwk: SignerJwk, alg: KeyAlg): KeyObject {
-  const curve = CURVES[alg];
-  if (jwk.crv !== curve || (curve === undefined && jwk.kty !== 'RSA'))
-    throw badAnswer(`a key for ${alg} of type ${jwk.kty} ${jwk.crv ?? ''}`);
-  try {
-    const key = createPublicKey({ key: { ...jwk }, format: 'jwk' });
-    const bits = key.asymmetricKeyDetails?.modulusLength ?? 2_048;
-    if (bits < 2_048 || bits > 4_096) throw new Error(`${bits} bits`);
-    return key;
-  } catch (cause) {
-    throw badAnswer('a public key does not parse', cause);
-  }
 }
 
 const encode = (bytes: Uint8Array): string =>

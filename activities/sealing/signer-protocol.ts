@@ -14,7 +14,8 @@ export interface SignRequest {
   /** The newest active version unless told. */
   readonly version?: number;
   readonly alg: SignerAlg;
-  readonly kind: 'tbs';
+  /** `digest`: SHA-256 digests, where the key allows it. */
+  readonly kind: 'tbs' | 'digest';
   /** The bytes to be signed, each ≤ 64 KiB; any number, sent in chunks. */
   readonly values: readonly Uint8Array[];
   /** For the signer's log and its idempotency: at most 16 strings of 256 characters. */
@@ -107,7 +108,14 @@ export function readKey(body: unknown): SignerKey {
 /** Kid, version, algorithm and signatures of an answer; the lengths are checked, the signatures are not. */
 export function readSignatures(
   body: unknown,
-  expected: { readonly kid: string; readonly version?: number; readonly alg: SignerAlg; readonly count: number },
+  expected: {
+    readonly kid: string;
+    readonly version?: number;
+    readonly alg: SignerAlg;
+    readonly count: number;
+    /** Of each signature; that of the algorithm unless told. */
+    readonly length?: number;
+  },
 ): { readonly version: number; readonly signatures: readonly Uint8Array[] } {
   const answer = object(body);
   const version = positive(answer.version, 'version');
@@ -120,11 +128,47 @@ export function readSignatures(
     throw badAnswer(`expected ${expected.count} signatures`);
   const signatures = answer.signatures.map((item: unknown) => {
     const bytes = fromBase64Url(text(item, 'signature'));
-    if (bytes === undefined || !isLengthOf(expected.alg, bytes.length))
-      throw badAnswer(`a signature is no ${expected.alg} in base64url`);
+    const isRight =
+      expected.length === undefined ? isLengthOf(expected.alg, bytes?.length ?? 0) : bytes?.length === expected.length;
+    if (bytes === undefined || !isRight) throw badAnswer(`a signature is no ${expected.alg} in base64url`);
     return bytes;
   });
   return { version, signatures };
+}
+
+/** The version that did it, which must be the one asked for, of the key asked for. */
+export function readVersionOf(body: unknown, kid: string, asked: number | undefined): number {
+  const answer = object(body);
+  const version = positive(answer.version, 'version');
+  if (answer.kid !== kid || (asked ?? version) !== version)
+    throw badAnswer(`done by ${answer.kid} version ${version}, expected ${kid} version ${asked ?? 'any'}`);
+  return version;
+}
+
+/** Byte values of an answer, as many as were sent. */
+export function readValues(body: unknown, name: string, count: number): Uint8Array[] {
+  const list = object(body)[name];
+  if (!Array.isArray(list) || list.length !== count) throw badAnswer(`expected ${count} ${name}`);
+  return list.map((item) => bytesOf(item, name));
+}
+
+/** One byte value of an answer. */
+export const readValue = (body: unknown, name: string): Uint8Array => bytesOf(object(body)[name], name);
+
+/** Verdicts of an answer, as many as values were sent. */
+export function readVerdicts(body: unknown, count: number): boolean[] {
+  const { valid } = object(body);
+  if (!Array.isArray(valid) || valid.length !== count || !valid.every((v) => typeof v === 'boolean'))
+    throw badAnswer(`expected ${count} verdicts`);
+  return valid;
+}
+
+const MAX_VALUE_CHARACTERS = 100_000;
+
+function bytesOf(value: unknown, name: string): Uint8Array {
+  const bytes = fromBase64Url(text(value, name, MAX_VALUE_CHARACTERS));
+  if (bytes === undefined) throw badAnswer(`${name} is not base64url`);
+  return bytes;
 }
 
 export function readTreeHead(body: unknown): { readonly size: bigint; readonly root: Uint8Array } {

@@ -20,7 +20,7 @@ import { makeFolderOnce } from './make-folder-once.ts';
 import { writeDurably } from './write-durably.ts';
 
 /** Who may call the signer; the common name in the certificate is `proofline-<name>`. */
-export const LOCAL_CLIENTS = ['worker', 'tsa'] as const;
+export const LOCAL_CLIENTS = ['worker', 'tsa', 'admin'] as const;
 export type LocalClient = (typeof LOCAL_CLIENTS)[number];
 
 export interface PairFiles {
@@ -67,7 +67,7 @@ export function localKeyPaths(dir: string): LocalKeys {
     dir,
     transportCaFile: join(dir, 'ca', 'transport', 'cert.pem'),
     signerServer: pair('tls', 'signer'),
-    clients: { worker: pair('tls', 'worker'), tsa: pair('tls', 'tsa') },
+    clients: { worker: pair('tls', 'worker'), tsa: pair('tls', 'tsa'), admin: pair('tls', 'admin') },
     signingRoot: { ...pair('ca', 'signing'), crlFile: join(dir, 'ca', 'signing', 'crl.pem') },
     tsaRoot: { ...pair('ca', 'tsa'), crlFile: join(dir, 'ca', 'tsa', 'crl.pem') },
     tsaSecond: {

@@ -3,18 +3,22 @@ import { join } from 'node:path';
 import type { Clock } from '../../domain/clock.ts';
 import { localKeyPaths } from '../keys/ensure-local-keys.ts';
 import { writeDurably } from '../keys/write-durably.ts';
-import { createVersion, keystoreDir, readPassphrase } from './ensure-signer-keys.ts';
+import { createVersion, keystoreDir } from './ensure-signer-keys.ts';
 import { REVISION_FILE } from './key-ring.ts';
 import type { KeyVersion } from './key-version.ts';
-import { loadKeystore, updateVersion } from './keystore.ts';
+import { readVersions, updateVersion } from './keystore.ts';
+import { SignerProblem } from './problem.ts';
 
 /** How long before its first use a new version is shown, and how long the one before still signs what names it. */
 export interface Rotation {
   readonly announceMs?: number;
   readonly overlapMs?: number;
+  /** Rotates only if this is the newest version; else the newest is returned as it is, so a repeat changes nothing. */
+  readonly after?: number;
 }
 
-const HOUR_MS = 3_600_000;
+/** How long the version before signs on, unless told. */
+export const OVERLAP_MS = 3_600_000;
 
 /**
  * Makes the next version of a key. It signs from `announceMs` (default 0) on; every older version stops signing
@@ -24,9 +28,10 @@ const HOUR_MS = 3_600_000;
 export async function rotateKey(dir: string, kid: string, clock: Clock, rotation: Rotation = {}): Promise<KeyVersion> {
   const keys = localKeyPaths(dir);
   const store = keystoreDir(keys);
-  const versions = await versionsOf(dir, kid);
+  const versions = await readVersions(store, kid);
   const last = versions.at(-1);
-  if (last === undefined) throw new Error(`no key ${kid}`);
+  if (last === undefined) throw new SignerProblem('not_found', `no key ${JSON.stringify(kid.slice(0, 64))}`);
+  if (rotation.after !== undefined && rotation.after !== last.version) return last;
   const activateAtMs = clock.nowMs() + (rotation.announceMs ?? 0);
   const next = await createVersion(keys, clock, {
     kid,
@@ -34,9 +39,10 @@ export async function rotateKey(dir: string, kid: string, clock: Clock, rotation
     purpose: last.purpose,
     alg: last.alg,
     activateAtMs,
+    ...(last.digests === undefined ? {} : { digests: last.digests }),
   });
   // After a crash here both versions sign without end; repeating the rotation ends both.
-  const notSignAfter = new Date(activateAtMs + (rotation.overlapMs ?? HOUR_MS)).toISOString();
+  const notSignAfter = new Date(activateAtMs + (rotation.overlapMs ?? OVERLAP_MS)).toISOString();
   for (const old of versions) {
     if (old.notSignAfter === undefined || old.notSignAfter > notSignAfter)
       await updateVersion(store, kid, old.version, { notSignAfter });
@@ -45,31 +51,43 @@ export async function rotateKey(dir: string, kid: string, clock: Clock, rotation
   return next;
 }
 
-/** Takes a version out of use at once; `compromised` bears the time from which its signatures are worth nothing. */
+/**
+ * Takes a version out of use: `compromised` from `at` on (RFC 3339; the earliest ever said stays), from which its
+ * signatures are worth nothing; `suspended` and `destroyed` now; `verify-only` is a retirement: it signs no more, and
+ * what it signed stays good. A running signer takes it within a second.
+ */
 export async function withdrawVersion(
   dir: string,
   kid: string,
   version: number,
-  withdrawn: 'suspended' | 'compromised' | 'destroyed',
+  state: 'suspended' | 'compromised' | 'destroyed' | 'verify-only',
   clock: Clock,
-): Promise<void> {
+  at = new Date(clock.nowMs()).toISOString(),
+): Promise<KeyVersion> {
   const store = keystoreDir(localKeyPaths(dir));
-  const at = new Date(clock.nowMs()).toISOString();
-  await updateVersion(store, kid, version, {
-    withdrawn,
-    ...(withdrawn === 'compromised' ? { compromisedAt: at } : {}),
-  });
+  const found = (await readVersions(store, kid)).find((v) => v.version === version);
+  if (found === undefined) throw new SignerProblem('not_found', `${kid} has no version ${version}`);
+  const change = changeOf(found, state, at);
+  await updateVersion(store, kid, version, change);
   await announce(store);
+  return { ...found, ...change };
 }
 
-async function versionsOf(dir: string, kid: string): Promise<KeyVersion[]> {
-  const keys = localKeyPaths(dir);
-  const loaded = await loadKeystore(keystoreDir(keys), await readPassphrase(keys));
-  return [...loaded.values()]
-    .map((v) => v.meta)
-    .filter((m) => m.kid === kid)
-    .toSorted((a, b) => a.version - b.version);
+function changeOf(
+  found: KeyVersion,
+  state: 'suspended' | 'compromised' | 'destroyed' | 'verify-only',
+  at: string,
+): Partial<KeyVersion> {
+  if (state === 'verify-only') return { notSignAfter: earliest(found.notSignAfter, at), retireAt: at };
+  // A key that was once given away is never merely suspended again.
+  if (found.withdrawn === 'compromised' && state === 'suspended')
+    throw new SignerProblem('policy_denied', `${found.kid} version ${found.version} is compromised`);
+  if (state !== 'compromised') return { withdrawn: state };
+  return { withdrawn: state, compromisedAt: earliest(found.compromisedAt, at) };
 }
+
+const earliest = (a: string | undefined, b: string): string =>
+  a !== undefined && Date.parse(a) < Date.parse(b) ? a : b;
 
 /** The signer looks for a new revision file, so it never reads a keystore that is half changed. */
 const announce = (store: string): Promise<void> => writeDurably(join(store, REVISION_FILE), `${randomUUID()}\n`);

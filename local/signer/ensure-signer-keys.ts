@@ -10,6 +10,8 @@ import { generateKey, publicPartOf } from './software-key.ts';
 export interface KeySpec {
   readonly purpose: Purpose;
   readonly alg: KeyAlg;
+  /** See `KeyVersion.digests`. */
+  readonly digests?: boolean;
 }
 
 /** The keys of a local system by kid. */
@@ -21,6 +23,8 @@ export const DEFAULT_KEYS = {
   'hedera-payer': { purpose: 'tx-hedera', alg: 'EdDSA' },
   'hedera-submit': { purpose: 'tx-hedera', alg: 'EdDSA' },
   tsa: { purpose: 'tsa', alg: 'ES256' },
+  mac: { purpose: 'hmac', alg: 'HS256' },
+  secrets: { purpose: 'decrypt', alg: 'A256GCM' },
 } as const satisfies Readonly<Record<string, KeySpec>>;
 
 const CERTIFICATE_DAYS = 3_650;
@@ -42,9 +46,7 @@ export async function ensureSignerKeys(
   const have = new Set(await listKids(keystoreDir(keys)));
   const missing = Object.entries<KeySpec>({ ...DEFAULT_KEYS, ...more }).filter(([kid]) => !have.has(kid));
   await Promise.all(
-    missing.map(([kid, { purpose, alg }]) =>
-      createVersion(keys, clock, { kid, version: 1, purpose, alg, activateAtMs: clock.nowMs() }),
-    ),
+    missing.map(([kid, spec]) => createVersion(keys, clock, { kid, version: 1, ...spec, activateAtMs: clock.nowMs() })),
   );
 }
 
@@ -52,13 +54,7 @@ export async function ensureSignerKeys(
 export async function createVersion(
   keys: LocalKeys,
   clock: Clock,
-  spec: {
-    readonly kid: string;
-    readonly version: number;
-    readonly purpose: Purpose;
-    readonly alg: KeyAlg;
-    readonly activateAtMs: number;
-  },
+  spec: KeySpec & { readonly kid: string; readonly version: number; readonly activateAtMs: number },
 ): Promise<KeyVersion> {
   const privateKey = await generateKey(spec.alg);
   const publicPart = publicPartOf(privateKey);
@@ -72,6 +68,7 @@ export async function createVersion(
     chain: publicPart === undefined ? [] : await chainOf(keys, spec, publicPart.spki, nowMs),
     createdAt: new Date(nowMs).toISOString(),
     activateAt: new Date(spec.activateAtMs).toISOString(),
+    ...(spec.digests === undefined ? {} : { digests: spec.digests }),
   };
   await storeVersion(keystoreDir(keys), await readPassphrase(keys), meta, privateKey);
   return meta;

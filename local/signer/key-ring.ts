@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../domain/clock.ts';
-import { type KeyVersion, type Purpose, primaryOf, stateOf } from './key-version.ts';
+import { type KeyState, type KeyVersion, type Purpose, primaryOf, stateOf } from './key-version.ts';
 import { type LoadedVersion, loadKeystore } from './keystore.ts';
 import { SignerProblem } from './problem.ts';
 
@@ -14,10 +15,13 @@ export interface KeyRing {
   purposeOf(kid: string): Purpose;
   /** Public description of a key as signer/1 gives it; `not_found` if there is none. */
   describe(kid: string): Record<string, unknown>;
-  /** The version asked for, or the primary; `not_found` or `key_not_active`. */
-  select(kid: string, version: number | undefined): LoadedVersion;
-  /** Takes a changed keystore. Throws if it does not open; the old one serves on and the next look tries again. */
-  refresh(): Promise<void>;
+  /** The version asked for, in one of `states` (active alone unless told), or the primary; `not_found` or `key_not_active`. */
+  select(kid: string, version: number | undefined, states?: readonly KeyState[]): LoadedVersion;
+  /**
+   * Takes a changed keystore, looked at twice a second at most, or `now`. Throws if it does not open; the old one serves
+   * on and the next look tries again.
+   */
+  refresh(now?: 'now'): Promise<void>;
 }
 
 /** Opens the keystore under `dir`. Throws when any file of it does not open. */
@@ -43,10 +47,10 @@ export async function openKeyRing(dir: string, passphrase: string, clock: Clock)
         kid,
         purpose: versions[0].meta.purpose,
         ...(primary === undefined ? {} : { primaryVersion: primary.meta.version }),
-        versions: versions.map(({ meta }) => describeVersion(meta, clock)),
+        versions: versions.map(({ meta }, i) => describeVersion(meta, versions[i + 1]?.meta.version, clock)),
       };
     },
-    select(kid, version) {
+    select(kid, version, states = ['active']) {
       const versions = versionsOf(kid);
       const found =
         version === undefined ? primaryOf(versions, clock) : versions.find((v) => v.meta.version === version);
@@ -56,13 +60,13 @@ export async function openKeyRing(dir: string, passphrase: string, clock: Clock)
           `${kid} has no version ${version ?? 'that signs now'}`,
         );
       const state = stateOf(found.meta, clock);
-      if (state !== 'active')
+      if (!states.includes(state))
         throw new SignerProblem('key_not_active', `${kid} version ${found.meta.version} is ${state}`, { state });
       return found;
     },
-    async refresh() {
+    async refresh(immediately) {
       const now = clock.nowMs();
-      if (Math.abs(now - lookedAtMs) < LOOK_EVERY_MS) return;
+      if (immediately === undefined && Math.abs(now - lookedAtMs) < LOOK_EVERY_MS) return;
       lookedAtMs = now;
       const revision = await revisionOf(dir);
       if (revision === seen) return;
@@ -73,9 +77,21 @@ export async function openKeyRing(dir: string, passphrase: string, clock: Clock)
   };
 }
 
-function describeVersion(meta: KeyVersion, clock: Clock): Record<string, unknown> {
+function describeVersion(meta: KeyVersion, successor: number | undefined, clock: Clock): Record<string, unknown> {
   const { kid: _kid, purpose: _purpose, withdrawn: _withdrawn, ...rest } = meta;
-  return { ...rest, state: stateOf(meta, clock) };
+  const [leaf] = meta.chain;
+  return {
+    ...rest,
+    state: stateOf(meta, clock),
+    ...(successor === undefined ? {} : { successor }),
+    ...(leaf === undefined ? {} : { 'x5t#S256': thumbprintOf(leaf) }),
+  };
+}
+
+/** SHA-256 of a certificate given as PEM (RFC 7515 §4.1.8). */
+function thumbprintOf(pem: string): string {
+  const der = Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64');
+  return createHash('sha256').update(der).digest('base64url');
 }
 
 function groupByKid(loaded: ReadonlyMap<string, LoadedVersion>): Map<string, [LoadedVersion, ...LoadedVersion[]]> {

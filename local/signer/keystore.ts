@@ -6,6 +6,7 @@
 import {
   createCipheriv,
   createDecipheriv,
+  createHash,
   createPrivateKey,
   createSecretKey,
   type KeyObject,
@@ -14,6 +15,7 @@ import {
 } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { BoundedMap } from '../../domain/timestamp/cache.ts';
 import { writeDurably } from '../keys/write-durably.ts';
 import type { KeyHandle } from './key-handle.ts';
 import { ALGS_OF, isSymmetric, type KeyVersion, PURPOSES, type Purpose } from './key-version.ts';
@@ -21,6 +23,7 @@ import { publicPartOf, softwareHandle } from './software-key.ts';
 
 const FORMAT = 'proofline-keystore/1';
 const SCRYPT = { N: 2 ** 15, r: 8, p: 1, maxmem: 64 * 1024 * 1024 } as const;
+const VERSION_FILE = /^([1-9][0-9]{0,8})\.json$/;
 const KID = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 
 /** A key version that can sign. */
@@ -41,9 +44,8 @@ export async function storeVersion(
   meta: KeyVersion,
   privateKey: KeyObject,
 ): Promise<void> {
-  const salt = randomBytes(16);
   const iv = randomBytes(12);
-  const cipher = createCipheriv('aes-256-gcm', await stretch(passphrase, salt), iv);
+  const cipher = createCipheriv('aes-256-gcm', await stretch(passphrase, ownSalt), iv);
   cipher.setAAD(aadOf(meta));
   const ciphertext = Buffer.concat([
     cipher.update(
@@ -51,7 +53,7 @@ export async function storeVersion(
     ),
     cipher.final(),
   ]);
-  const sealed = { salt: b64(salt), iv: b64(iv), tag: b64(cipher.getAuthTag()), ciphertext: b64(ciphertext) };
+  const sealed = { salt: b64(ownSalt), iv: b64(iv), tag: b64(cipher.getAuthTag()), ciphertext: b64(ciphertext) };
   await writeDurably(
     fileOf(dir, meta.kid, meta.version),
     `${JSON.stringify({ format: FORMAT, ...meta, sealed }, undefined, 2)}\n`,
@@ -81,6 +83,19 @@ export async function updateVersion(
   await writeDurably(file, `${JSON.stringify(next, undefined, 2)}\n`);
 }
 
+/** The public parts of a key's versions as stored, oldest first; opens nothing. */
+export async function readVersions(dir: string, kid: string): Promise<KeyVersion[]> {
+  const files = (await list(join(dir, kid))).filter((name) => VERSION_FILE.test(name));
+  const versions = await Promise.all(
+    files.map(async (name) => {
+      const file = join(dir, kid, name);
+      const { format: _, sealed: __, ...meta } = parseKeyFile(await readFile(file, 'utf8'), file);
+      return meta;
+    }),
+  );
+  return versions.toSorted((a, b) => a.version - b.version);
+}
+
 /** Kids that have a folder. */
 export async function listKids(dir: string): Promise<string[]> {
   return (await list(dir)).filter((name) => KID.test(name));
@@ -99,7 +114,7 @@ export async function loadKeystore(
   const files: { readonly path: string; readonly kid: string; readonly version: number }[] = [];
   for (const kid of await listKids(dir)) {
     for (const name of await list(join(dir, kid))) {
-      const version = /^([1-9][0-9]{0,8})\.json$/.exec(name)?.[1];
+      const version = VERSION_FILE.exec(name)?.[1];
       if (version !== undefined) files.push({ path: join(dir, kid, name), kid, version: Number(version) });
     }
   }
@@ -159,10 +174,19 @@ function parseKeyFile(text: string, path: string): KeyFile {
   return file;
 }
 
+/** One salt for what a process writes: each file has a nonce of its own, and the keystore opens with one stretch. */
+const ownSalt = randomBytes(16);
+const stretched = new BoundedMap<Promise<Buffer>>(64);
+
 function stretch(passphrase: string, salt: Uint8Array): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    scrypt(passphrase, salt, 32, SCRYPT, (error, key) => (error === null ? resolve(key) : reject(error)));
-  });
+  const name = createHash('sha256').update(salt).update(passphrase).digest('base64');
+  return stretched.getOrMake(
+    name,
+    () =>
+      new Promise((resolve, reject) => {
+        scrypt(passphrase, salt, 32, SCRYPT, (error, key) => (error === null ? resolve(key) : reject(error)));
+      }),
+  );
 }
 
 async function list(folder: string): Promise<string[]> {

@@ -11,6 +11,8 @@ export const LIMITS = {
   valueBytes: 64 * 1024,
   bodies: 100,
   transactionBytes: 6_144,
+  queryBytes: 4_096,
+  aadBytes: 1_024,
 } as const;
 
 /** Reads a JSON object, counting while it reads. Throws `body_too_large` or `request_malformed`. */
@@ -79,13 +81,106 @@ export function parseSignBody(body: Readonly<Record<string, unknown>>): SignBody
 /** Checks the body of `…/sign-transaction`. */
 export function parseTransactionBody(body: Readonly<Record<string, unknown>>): {
   readonly version: number | undefined;
+  readonly kind: 'hedera' | 'evm';
   readonly bodies: readonly Buffer[];
 } {
   requireMembers(body, ['version', 'kind', 'bodies']);
   const { version, kind } = body;
   requireVersion(version);
-  if (kind !== 'hedera') throw new SignerProblem('request_malformed', 'kind is hedera');
-  return { version, bodies: parseBytes(body.bodies, LIMITS.bodies, LIMITS.transactionBytes, 'bodies') };
+  if (kind !== 'hedera' && kind !== 'evm') throw new SignerProblem('request_malformed', 'kind is hedera or evm');
+  return { version, kind, bodies: parseBytes(body.bodies, LIMITS.bodies, LIMITS.transactionBytes, 'bodies') };
+}
+
+interface ValuesBody {
+  readonly version: number | undefined;
+  readonly values: readonly Buffer[];
+}
+
+/** Checks the body of `…/mac`. */
+export function parseMacBody(body: Readonly<Record<string, unknown>>): ValuesBody {
+  requireMembers(body, ['version', 'values']);
+  requireVersion(body.version);
+  return { version: body.version, values: parseBytes(body.values, LIMITS.values, LIMITS.valueBytes, 'values') };
+}
+
+/** Checks the body of `…/verify-mac`: as many MACs as values. */
+export function parseVerifyMacBody(
+  body: Readonly<Record<string, unknown>>,
+): ValuesBody & { readonly macs: readonly Buffer[] } {
+  const { macs: given, ...rest } = body;
+  const parsed = parseMacBody(rest);
+  const macs = parseBytes(given, LIMITS.values, LIMITS.valueBytes, 'macs');
+  if (macs.length !== parsed.values.length)
+    throw new SignerProblem('request_malformed', `${macs.length} macs for ${parsed.values.length} values`);
+  return { ...parsed, macs };
+}
+
+/** Checks the body of `…/encrypt` and `…/decrypt`; without associated data nothing is opened. */
+export function parseCipherBody(body: Readonly<Record<string, unknown>>): ValuesBody & { readonly aad: Buffer } {
+  const { aad: given, ...rest } = body;
+  const [aad] = parseBytes([given], 1, LIMITS.aadBytes, 'aad');
+  if (aad === undefined) throw new SignerProblem('request_malformed', 'aad is missing');
+  return { ...parseMacBody(rest), aad };
+}
+
+/** Checks the body of `…/timestamp`. */
+export function parseTimestampBody(body: Readonly<Record<string, unknown>>): {
+  readonly version: number | undefined;
+  readonly query: Buffer;
+} {
+  requireMembers(body, ['version', 'query']);
+  requireVersion(body.version);
+  const [query] = parseBytes([body.query], 1, LIMITS.queryBytes, 'query');
+  if (query === undefined) throw new SignerProblem('request_malformed', 'query is missing');
+  return { version: body.version, query };
+}
+
+export interface RotateBody {
+  /** The newest version that the caller saw: a repeat of a rotation that was done changes nothing. */
+  readonly after: number;
+  readonly announceMs: number | undefined;
+  readonly overlapMs: number | undefined;
+}
+
+/** Checks the body of `…/rotate`. */
+export function parseRotateBody(body: Readonly<Record<string, unknown>>): RotateBody {
+  requireMembers(body, ['after', 'announceMs', 'overlapMs']);
+  const { after, announceMs, overlapMs } = body;
+  requireVersion(after);
+  if (after === undefined) throw new SignerProblem('request_malformed', 'after is missing');
+  return { after, announceMs: readMillis(announceMs), overlapMs: readMillis(overlapMs) };
+}
+
+/** Checks the body of `…/withdraw`: `at` only of `compromised`, and not in the future. */
+export function parseWithdrawBody(
+  body: Readonly<Record<string, unknown>>,
+  nowMs: number,
+): {
+  readonly version: number;
+  readonly state: 'compromised' | 'verify-only' | 'suspended' | 'destroyed';
+  readonly at: string;
+} {
+  requireMembers(body, ['version', 'state', 'at']);
+  const { version, state, at = new Date(nowMs).toISOString() } = body;
+  requireVersion(version);
+  if (version === undefined) throw new SignerProblem('request_malformed', 'version is missing');
+  if (state !== 'compromised' && state !== 'verify-only' && state !== 'suspended' && state !== 'destroyed')
+    throw new SignerProblem('request_malformed', 'state is compromised, verify-only, suspended or destroyed');
+  if (typeof at !== 'string' || !INSTANT.test(at) || !(Date.parse(at) <= nowMs))
+    throw new SignerProblem('request_malformed', 'at is an instant in the past, RFC 3339 in UTC');
+  if (body.at !== undefined && state !== 'compromised')
+    throw new SignerProblem('request_malformed', 'at goes with compromised alone');
+  return { version, state, at: new Date(at).toISOString() };
+}
+
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z$/;
+const MAX_MILLIS = 366 * 86_400_000;
+
+function readMillis(value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0 || value > MAX_MILLIS)
+    throw new SignerProblem('request_malformed', `a period is 0 to ${MAX_MILLIS} milliseconds`);
+  return value;
 }
 
 function requireVersion(version: unknown): asserts version is number | undefined {

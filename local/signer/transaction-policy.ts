@@ -5,6 +5,8 @@
 import { readFile } from 'node:fs/promises';
 import { proto } from '@hiero-ledger/proto';
 import { writeDurably } from '../keys/write-durably.ts';
+import { type AllowedCall, findCallRefusal, requireAllowedCall } from './contract-call.ts';
+import { type EvmTransaction, readEvmTransaction } from './evm-transaction.ts';
 import { SignerProblem } from './problem.ts';
 
 /** The policy file, JSON. Without a file nothing is allowed. Ids are `shard.realm.num`. */
@@ -18,11 +20,35 @@ export interface TransactionPolicy {
     readonly maxFeeTinybars: string;
     /** While true, a topic may be created too; for the first start alone. */
     readonly allowTopicCreation?: boolean;
+    /** Contracts that may be called, each with its functions and the gas that a call may ask for. */
+    readonly contracts?: readonly (AllowedCall & {
+      /** `shard.realm.num`. */
+      readonly id: string;
+      /** 20 bytes in hex, where calls name the contract so. */
+      readonly evmAddress?: string;
+    })[];
+    /** Nodes that a transaction may be for; absent means any. */
+    readonly nodes?: readonly string[];
+  };
+  /** Ethereum transactions of type 2 (EIP-1559) alone; absent means none. */
+  readonly evm?: {
+    readonly contracts: readonly (AllowedCall & {
+      readonly chainId: number;
+      /** 20 bytes in hex with 0x. */
+      readonly address: string;
+      /** Upper bound of maxFeePerGas in wei, decimal. */
+      readonly maxFeePerGas: string;
+    })[];
   };
 }
 
 const MESSAGE_PREFIX = 'pl1|';
 const MESSAGE_BYTES = 100;
+/** Hedera takes 15 to 180 s; what starts long ago or far ahead was not made for now. */
+const MIN_DURATION_S = 15;
+const MAX_DURATION_S = 180;
+const MAX_AGE_S = 600;
+const MAX_AHEAD_S = 60;
 const ENTITY = /^(?:0|[1-9][0-9]{0,18})\.(?:0|[1-9][0-9]{0,18})\.(?:0|[1-9][0-9]{0,18})$/;
 
 /** Writes the policy; a running signer takes it from its next request on. */
@@ -45,13 +71,20 @@ export async function readTransactionPolicy(file: string): Promise<TransactionPo
   }
 }
 
-/** Throws `policy_denied` with the reason unless the bytes are a Hedera transaction body that the policy allows. */
-export function requireAllowedBody(policy: TransactionPolicy, bytes: Uint8Array, index: number): void {
-  const reason = findRefusal(policy, bytes);
-  if (reason !== undefined) throw new SignerProblem('policy_denied', `body ${index}: ${reason}`, { index });
+/** Throws `policy_denied` with the reason and the index unless the policy allows every transaction. */
+export function requireAllowedTransactions(
+  policy: TransactionPolicy,
+  kind: 'hedera' | 'evm',
+  bodies: readonly Uint8Array[],
+  nowMs: number,
+): void {
+  for (const [index, bytes] of bodies.entries()) {
+    const reason = kind === 'hedera' ? findRefusal(policy, bytes, nowMs) : findEvmRefusal(policy, bytes);
+    if (reason !== undefined) throw new SignerProblem('policy_denied', `body ${index}: ${reason}`, { index });
+  }
 }
 
-function findRefusal({ hedera }: TransactionPolicy, bytes: Uint8Array): string | undefined {
+function findRefusal({ hedera }: TransactionPolicy, bytes: Uint8Array, nowMs: number): string | undefined {
   let body: proto.TransactionBody;
   try {
     body = proto.TransactionBody.decode(bytes);
@@ -64,16 +97,70 @@ function findRefusal({ hedera }: TransactionPolicy, bytes: Uint8Array): string |
   const payer = idOf(body.transactionID?.accountID);
   if (payer === undefined) return 'names no paying account';
   if (hedera.payers !== undefined && !hedera.payers.includes(payer)) return `payer ${payer} is not allowed`;
-  if (BigInt(String(body.transactionFee ?? 0)) > BigInt(hedera.maxFeeTinybars))
-    return `fee ${body.transactionFee} exceeds ${hedera.maxFeeTinybars} tinybars`;
+  const fee = BigInt(String(body.transactionFee ?? 0));
+  if (fee < 0n || fee > BigInt(hedera.maxFeeTinybars)) return `fee ${fee} exceeds ${hedera.maxFeeTinybars} tinybars`;
+  const refusal = findFrameRefusal(hedera, body, nowMs);
+  if (refusal !== undefined) return refusal;
   switch (body.data) {
     case 'consensusSubmitMessage':
       return findMessageRefusal(hedera.topics, body.consensusSubmitMessage);
     case 'consensusCreateTopic':
       return hedera.allowTopicCreation === true ? undefined : 'topics are not created now';
+    case 'contractCall':
+      return findContractRefusal(hedera.contracts ?? [], body.contractCall);
     default:
       return `${body.data ?? 'an unknown kind'} is not allowed`;
   }
+}
+
+/** What surrounds the call: one node, a duration that the network takes, a start near now, no fees of others. */
+function findFrameRefusal(
+  { nodes }: TransactionPolicy['hedera'],
+  body: proto.TransactionBody,
+  nowMs: number,
+): string | undefined {
+  const node = idOf(body.nodeAccountID);
+  if (node === undefined) return 'names no node';
+  if (nodes !== undefined && !nodes.includes(node)) return `node ${node} is not allowed`;
+  const duration = Number(body.transactionValidDuration?.seconds ?? 0);
+  if (duration < MIN_DURATION_S || duration > MAX_DURATION_S) return `valid for ${duration} s`;
+  const startsIn = Number(body.transactionID?.transactionValidStart?.seconds ?? 0) - nowMs / 1_000;
+  if (startsIn > MAX_AHEAD_S || startsIn < -MAX_AGE_S) return `valid from ${Math.round(startsIn)} s from now`;
+  if (body.maxCustomFees?.length) return 'agrees to fees of others';
+  if (body.transactionID?.scheduled || body.batchKey) return 'is scheduled or part of a batch';
+  return undefined;
+}
+
+function findContractRefusal(
+  allowed: NonNullable<TransactionPolicy['hedera']['contracts']>,
+  call: proto.IContractCallTransactionBody | null | undefined,
+): string | undefined {
+  const { contractID, gas, amount, functionParameters } = call ?? {};
+  const id = contractID?.evmAddress?.length
+    ? Buffer.from(contractID.evmAddress).toString('hex')
+    : contractID?.contractNum && `${contractID.shardNum ?? 0}.${contractID.realmNum ?? 0}.${contractID.contractNum}`;
+  const contract = allowed.find(
+    (one) => id && (one.id === id || one.evmAddress?.replace(/^0x/, '').toLowerCase() === id),
+  );
+  if (contract === undefined) return `contract ${id || 'unnamed'} is not allowed`;
+  if (BigInt(String(amount ?? 0)) !== 0n) return `the call sends ${amount} tinybars`;
+  return findCallRefusal(contract, BigInt(String(gas ?? 0)), functionParameters ?? new Uint8Array(0));
+}
+
+function findEvmRefusal({ evm }: TransactionPolicy, bytes: Uint8Array): string | undefined {
+  let transaction: EvmTransaction;
+  try {
+    transaction = readEvmTransaction(bytes);
+  } catch (cause) {
+    return `is no EIP-1559 transaction: ${cause instanceof Error ? cause.message : 'unreadable'}`;
+  }
+  const { chainId, to, value, maxFeePerGas, maxPriorityFeePerGas, gas, data } = transaction;
+  const contract = evm?.contracts.find((one) => BigInt(one.chainId) === chainId && one.address.toLowerCase() === to);
+  if (contract === undefined) return `contract ${to} of chain ${chainId} is not allowed`;
+  if (value !== 0n) return `the call sends ${value} wei`;
+  if (maxFeePerGas > BigInt(contract.maxFeePerGas) || maxPriorityFeePerGas > maxFeePerGas)
+    return `fee ${maxFeePerGas} exceeds ${contract.maxFeePerGas} wei a unit of gas`;
+  return findCallRefusal(contract, gas, data);
 }
 
 function findMessageRefusal(
@@ -98,9 +185,15 @@ function idOf(account: proto.IAccountID | null | undefined): string | undefined 
   return `${account.shardNum ?? 0}.${account.realmNum ?? 0}.${account.accountNum}`;
 }
 
-function requirePolicy(policy: TransactionPolicy): void {
-  const { topics, payers, maxFeeTinybars } = policy.hedera;
-  if (![...topics, ...(payers ?? [])].every((id) => ENTITY.test(id)))
-    throw new Error('topics and payers are ids like 0.0.5');
+function requirePolicy({ hedera, evm }: TransactionPolicy): void {
+  const { topics, payers = [], maxFeeTinybars, contracts = [], nodes = [] } = hedera;
+  if (![...topics, ...payers, ...nodes, ...contracts.map((one) => one.id)].every((id) => ENTITY.test(id)))
+    throw new Error('topics, payers, nodes and contracts are ids like 0.0.5');
   if (!/^[0-9]{1,19}$/.test(maxFeeTinybars)) throw new Error('maxFeeTinybars is a decimal number');
+  for (const contract of contracts) requireAllowedCall(contract);
+  for (const contract of evm?.contracts ?? []) {
+    requireAllowedCall(contract);
+    if (!/^0x[0-9a-fA-F]{40}$/.test(contract.address) || !/^[0-9]{1,30}$/.test(contract.maxFeePerGas))
+      throw new Error('address is 20 bytes in hex with 0x, maxFeePerGas a decimal number');
+  }
 }
