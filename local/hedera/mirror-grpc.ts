@@ -108,50 +108,48 @@ interface Subscription {
 function streamRows({ ledger, context, call, topic, from, until, limit }: Subscription): void {
   let next = 0;
   let sent = 0;
-  const timers = new Set<NodeJS.Timeout>();
+  let timer: NodeJS.Timeout | undefined;
   const flush = (): void => {
+    clearTimeout(timer);
     let isOver = false;
-    for (let row = topic.messages[next]; !isOver && row !== undefined && isVisible(context, row); ) {
+    let row = topic.messages[next];
+    for (; !isOver && row !== undefined && isVisible(context, row); row = topic.messages[++next]) {
       isOver = until !== undefined && row.consensusNanos >= until;
-      if (!isOver && row.consensusNanos >= from) {
-        call.write(Buffer.from(encodeMessage(row)));
-        sent += 1;
-        isOver = sent === limit;
-      }
-      row = topic.messages[++next];
+      if (isOver || row.consensusNanos < from) continue;
+      call.write(Buffer.from(encodeMessage(row)));
+      sent += 1;
+      isOver = sent === limit;
     }
-    if (isOver || (until !== undefined && context.clock.nowNanos() >= until)) finish();
-  };
-  const flushIn = (ms: number): void => {
-    const timer = setTimeout(() => {
-      timers.delete(timer);
-      flush();
-    }, ms).unref();
-    timers.add(timer);
+    const now = context.clock.nowMs();
+    if (isOver || (until !== undefined && context.clock.nowNanos() >= until)) {
+      stop();
+      call.end();
+      return;
+    }
+    // A row that is not visible yet, or the end, by whichever comes first; a pause or a held clock ends by itself.
+    const waits = [
+      ...(row === undefined ? [] : [row.handledAtMs + context.control.lagMs - now]),
+      ...(until === undefined ? [] : [Number(until / 1_000_000n) + 1 - now]),
+    ];
+    if (waits.length > 0) timer = setTimeout(flush, clamp(Math.min(...waits))).unref();
   };
   const unlisten = [
     ledger.onHandled(({ message }) => {
-      if (message?.topic === topic.id) flushIn(context.control.lagMs);
+      if (message?.topic === topic.id) flush();
     }),
     context.clock.onMove(flush),
     context.control.onChange(flush),
   ];
   const stop = (): void => {
     for (const end of unlisten) end();
-    for (const timer of timers) clearTimeout(timer);
-    timers.clear();
-  };
-  const finish = (): void => {
-    stop();
-    call.end();
+    clearTimeout(timer);
   };
   call.on('cancelled', stop);
-  if (until !== undefined) {
-    const leftMs = Number((until - context.clock.nowNanos()) / 1_000_000n) + 1;
-    if (leftMs > 0 && leftMs < 2 ** 31) flushIn(leftMs);
-  }
   flush();
 }
+
+/** What a paused mirror waits for may lie in the past: it looks again now and then, not at once. */
+const clamp = (ms: number): number => (ms <= 0 ? 100 : Math.min(ms, 60_000));
 
 function encodeMessage(row: TopicMessage): Uint8Array {
   const [account = '', start = ''] = row.initialTransaction.id.split('@');

@@ -16,6 +16,8 @@ export interface MirrorAddress {
 
 export interface MirrorPlace {
   readonly rest: MirrorAddress;
+  /** The same interface at these too. */
+  readonly alsoRest: readonly MirrorAddress[];
   readonly grpc: MirrorAddress;
 }
 
@@ -42,28 +44,35 @@ export interface RunningMirrorOptions {
 
 export async function startMirror(options: RunningMirrorOptions): Promise<RunningMirror> {
   let { rest: restAt, grpc: grpcAt } = options.place;
-  let rest: Server | undefined;
+  let rest: Server[] = [];
   let grpc: { stop: () => void } | undefined;
   const stop = async (): Promise<void> => {
-    const [server, stream] = [rest, grpc];
-    rest = undefined;
+    const [servers, stream] = [rest, grpc];
+    rest = [];
     grpc = undefined;
     stream?.stop();
-    if (server !== undefined) await closeServer(server);
+    await Promise.all(servers.map(closeServer));
   };
   const die = (): void => {
     void stop();
   };
   const start = async (): Promise<void> => {
-    if (rest !== undefined) return;
+    if (rest.length > 0) return;
     const shared = { ...options, die };
-    rest = await startMirrorRest({ ...shared, ...restAt });
-    restAt = { host: restAt.host, port: (rest.address() as AddressInfo).port };
+    const first = await startMirrorRest({ ...shared, ...restAt });
+    rest = [first];
+    restAt = { host: restAt.host, port: (first.address() as AddressInfo).port };
+    for (const at of options.place.alsoRest) rest.push(await startMirrorRest({ ...shared, ...at }));
     const bound = await startMirrorGrpc({ ...shared, ...grpcAt });
     grpcAt = { host: grpcAt.host, port: bound.port };
     grpc = bound;
   };
-  await start();
+  try {
+    await start();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
   return {
     control: options.context.control,
     get restUrl() {

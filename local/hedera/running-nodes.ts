@@ -34,8 +34,10 @@ export interface RunningNodesOptions {
   readonly identities: readonly NodeIdentity[];
   /** Third octet of the addresses; without it the first free one. */
   readonly network: number | undefined;
-  /** Where the search for a free octet begins, 0 to 199. */
+  /** Where the search for a free octet begins. */
   readonly searchFrom: number;
+  /** Of the first node, where only 127.0.0.1 exists; 0: any. */
+  readonly fallbackPort: number;
   readonly contextOf: (node: BookNode) => Omit<NodeContext, 'accountId' | 'die'>;
 }
 
@@ -104,7 +106,7 @@ export async function startNodes(options: RunningNodesOptions): Promise<RunningN
 /** Sets every node's address and starts it; resolves to the octet taken. */
 async function bindAll(
   nodes: readonly BookNode[],
-  { network, searchFrom }: RunningNodesOptions,
+  { network, searchFrom, fallbackPort }: RunningNodesOptions,
   start: (node: BookNode) => Promise<void>,
   stop: (node: BookNode) => void,
 ): Promise<number | undefined> {
@@ -132,7 +134,10 @@ async function bindAll(
     if (result === 'no-such-address') break;
     if (network !== undefined) throw new Error(`127.0.${network}.${FIRST_NODE_NUM}:${NODE_PORT} is taken`);
   }
-  for (const node of nodes) Object.assign(node, { host: '127.0.0.1', port: 0, tlsPort: undefined });
+  for (const node of nodes) {
+    const port = fallbackPort === 0 ? 0 : fallbackPort + node.index;
+    Object.assign(node, { host: '127.0.0.1', port, tlsPort: undefined });
+  }
   const result = await tryAll();
   if (result !== 'bound') throw new Error(`no address for the simulated nodes: ${result}`);
   return undefined;

@@ -13,7 +13,13 @@ import { createMirrorControl, type MirrorControl } from './mirror-context.ts';
 import { nodeIdentities } from './node-identity.ts';
 import type { CallRecord } from './node-server.ts';
 import { privateKeyPem } from './random.ts';
-import { closeServer, type MirrorAddress, type RunningMirror, startMirror } from './running-mirrors.ts';
+import {
+  closeServer,
+  type MirrorAddress,
+  type MirrorPlace,
+  type RunningMirror,
+  startMirror,
+} from './running-mirrors.ts';
 import { startNodes } from './running-nodes.ts';
 import { createSimClock, type SimClock } from './sim-clock.ts';
 import { addGenesisAccount, type GenesisAccount, TREASURY } from './state.ts';
@@ -23,6 +29,12 @@ export { NODE_PORT } from './running-nodes.ts';
 
 const MIRROR_GRPC_PORT = 5600;
 const MIRROR_HOST = 200;
+/** From a port base. */
+const GRPC_OFFSET = 10;
+const ADMIN_OFFSET = 20;
+const NODE_OFFSET = 30;
+/** Of mirrors on the SDK's own machine: the second has only the fee estimates. */
+const SDK_REST_PORTS = [5551, 8084];
 const KEPT_CALLS = 10_000;
 const MAX_NODES = 30;
 const MAX_MIRRORS = 10;
@@ -38,12 +50,13 @@ export interface HederaSimOptions {
   readonly mirrorCount?: number;
   /** Third octet of the addresses `127.0.W.x`; without it the first free one is taken. */
   readonly network?: number;
-  /** Where the search for a free octet begins; default: by the process. */
-  readonly networkSearchFrom?: number;
+  /** Puts everything but the nodes at 127.0.0.1: mirror i at this port + i (REST) and + 10 + i (gRPC), the simulator's own
+   * interface at + 20; the search for a free octet begins by it. Where nodes get no address of their own, they are at + 30. */
+  readonly portBase?: number;
+  /** The first mirror's REST interface also where the SDK looks for it on this machine: 127.0.0.1, ports 5551 and 8084. */
+  readonly isRestAlsoForSdk?: boolean;
   /** Where the first mirror's REST interface listens; default `127.0.W.200` and any port. */
   readonly mirrorRest?: MirrorAddress;
-  /** Where the HTTP interface of the simulator itself listens; default `127.0.W.200` and any port. */
-  readonly admin?: MirrorAddress;
   /** Keeps the ledger across restarts; without it everything is in memory. */
   readonly dataFolder?: string;
   /** Keys of the network follow from it; without it they are drawn by chance. */
@@ -95,10 +108,10 @@ export interface HederaSim {
 }
 
 export async function startHederaSim(options: HederaSimOptions = {}): Promise<HederaSim> {
-  const { nodeCount = 3, mirrorCount = 2, mirrorLagMs = 50 } = options;
+  const { nodeCount = 3, mirrorCount = 2, mirrorLagMs = 50, portBase } = options;
   if (nodeCount < 1 || nodeCount > MAX_NODES) throw new RangeError(`a network has 1 to ${MAX_NODES} nodes`);
   if (mirrorCount < 1 || mirrorCount > MAX_MIRRORS) throw new RangeError(`a network has 1 to ${MAX_MIRRORS} mirrors`);
-  for (const at of [options.mirrorRest, options.admin]) if (at !== undefined) refuseOtherThanLoopback(at.host);
+  if (options.mirrorRest !== undefined) refuseOtherThanLoopback(options.mirrorRest.host);
   const clock = options.clock ?? createSimClock();
   const faults = createFaults();
   const journal = openJournal(options.dataFolder, () => ({
@@ -125,7 +138,8 @@ export async function startHederaSim(options: HederaSimOptions = {}): Promise<He
   const running = await startNodes({
     identities: await nodeIdentities(nodeCount, clock.nowMs(), options.dataFolder),
     network: options.network,
-    searchFrom: options.networkSearchFrom ?? process.pid,
+    searchFrom: Math.floor((portBase ?? process.pid * 100) / 100),
+    fallbackPort: portBase === undefined ? 0 : portBase + NODE_OFFSET,
     contextOf: () => ({ ledger, faults, record, areBalancesBusy: () => areBalancesBusy }),
   });
   const { book, network } = running;
@@ -142,13 +156,11 @@ export async function startHederaSim(options: HederaSimOptions = {}): Promise<He
   try {
     const treasury = createTreasury(ledger, clock, () => book.nodes[0]?.accountId ?? '', operatorKey);
     await options.setUp?.({ nodes: plainAddresses(book), treasury, ledger });
-    const host = (i: number): string => (network === undefined ? '127.0.0.1' : `127.0.${network}.${MIRROR_HOST + i}`);
     for (let instance = 0; instance < mirrorCount; instance++) {
       const control = createMirrorControl(mirrorLagMs);
       const context = { state: ledger.state, clock, control, bornAtMs: journal.birth.startedAtMs, book };
-      const rest = (instance === 0 ? options.mirrorRest : undefined) ?? { host: host(instance), port: 0 };
-      const grpc = { host: host(instance), port: network === undefined ? 0 : MIRROR_GRPC_PORT };
-      mirrors.push(await startMirror({ ledger, context, faults, instance, place: { rest, grpc }, record }));
+      const place = placeOf(options, network, instance);
+      mirrors.push(await startMirror({ ledger, context, faults, instance, place, record }));
     }
     const controls = mirrors.map(({ control }) => control);
     const sim: HederaSim = {
@@ -199,13 +211,35 @@ export async function startHederaSim(options: HederaSimOptions = {}): Promise<He
       },
       stop,
     };
-    admin = await startAdmin(sim, options.admin ?? { host: host(0), port: 0 });
+    admin = await startAdmin(
+      sim,
+      portBase === undefined
+        ? { host: mirrorHost(network, 0), port: 0 }
+        : { host: '127.0.0.1', port: portBase + ADMIN_OFFSET },
+    );
     return sim;
   } catch (error) {
     await stop();
     throw error;
   }
 }
+
+function placeOf(options: HederaSimOptions, network: number | undefined, instance: number): MirrorPlace {
+  const { portBase, mirrorRest, isRestAlsoForSdk = false } = options;
+  const alsoRest =
+    isRestAlsoForSdk && instance === 0 ? SDK_REST_PORTS.map((port) => ({ host: '127.0.0.1', port })) : [];
+  const host = portBase === undefined ? mirrorHost(network, instance) : '127.0.0.1';
+  const rest = { host, port: portBase === undefined ? 0 : portBase + instance };
+  const grpcPort = network === undefined ? 0 : MIRROR_GRPC_PORT;
+  return {
+    rest: (instance === 0 ? mirrorRest : undefined) ?? rest,
+    alsoRest,
+    grpc: { host, port: portBase === undefined ? grpcPort : portBase + GRPC_OFFSET + instance },
+  };
+}
+
+const mirrorHost = (network: number | undefined, instance: number): string =>
+  network === undefined ? '127.0.0.1' : `127.0.${network}.${MIRROR_HOST + instance}`;
 
 /** A simulation lets anybody who reaches it do anything, so nobody outside this machine shall. */
 function refuseOtherThanLoopback(host: string): void {
