@@ -1,5 +1,6 @@
 /** Between consensus and the handlers of each kind of transaction: what a handler is given, and what it answers. */
 import type { proto } from '@hiero-ledger/proto';
+import type { ContractRun } from './evm-state.ts';
 import type { LedgerState, TopicMessage } from './state.ts';
 import type { DecodedTransaction } from './transaction.ts';
 import type { Status } from './wire.ts';
@@ -9,6 +10,8 @@ export interface ConsensusMoment {
   readonly handledAtMs: number;
   /** Ends the transaction with this status instead of handling it: an armed fault, or what a journal recorded. */
   readonly forcedStatus?: Status | undefined;
+  /** Read from a journal. */
+  readonly isRepeated?: boolean;
 }
 
 /** What a handler is given. */
@@ -25,6 +28,9 @@ export interface Outcome {
   readonly status: Status;
   readonly entity?: string;
   readonly message?: TopicMessage;
+  readonly contract?: ContractRun;
+  /** Of the fee that was charged beforehand, what the handler gave back. */
+  readonly unusedTinybars?: bigint;
 }
 
 /** May take its time: consensus waits for it before it takes the next transaction. */

@@ -13,6 +13,8 @@ export const TRANSACTION_KINDS = [
   'cryptoCreateAccount',
   'cryptoUpdateAccount',
   'cryptoTransfer',
+  'contractCreateInstance',
+  'contractCall',
 ] as const;
 
 export type TransactionKind = (typeof TRANSACTION_KINDS)[number];
@@ -30,6 +32,8 @@ export interface FeeSchedule {
   readonly perKeyUsd: number;
   /** A paid query. */
   readonly queryUsd: number;
+  /** A unit of gas. */
+  readonly gasUsd: number;
   readonly serviceUsd: Readonly<Record<TransactionKind, number>>;
 }
 
@@ -43,6 +47,8 @@ export interface FeeInput {
   readonly messageBytes: number;
   /** Keys that a topic is created with. */
   readonly keys: number;
+  /** That a contract transaction reserves. */
+  readonly gas?: bigint;
 }
 
 /** In tinybars. */
@@ -53,15 +59,18 @@ export interface Fee {
   readonly total: bigint;
 }
 
-export function feeOfKind({ kind, signatures, messageBytes, keys }: FeeInput): Fee {
+export function feeOfKind({ kind, signatures, messageBytes, keys, gas = 0n }: FeeInput): Fee {
   const schedule = FEE_SCHEDULE;
   const service =
     schedule.serviceUsd[kind] +
     schedule.perExtraSignatureUsd * Math.max(0, signatures - schedule.includedSignatures) +
     schedule.perKeyUsd * keys +
     schedule.perExtraMessageByteUsd * Math.max(0, messageBytes - schedule.includedMessageBytes);
-  return withService(tinybars(service));
+  return withService(tinybars(service) + gasFee(gas));
 }
+
+/** In tinybars. */
+export const gasFee = (gas: bigint): bigint => tinybars(FEE_SCHEDULE.gasUsd * Number(gas));
 
 /** What a duplicate costs: nothing was served. */
 export const nodeAndNetworkFee = (): Fee => withService(0n);

@@ -3,6 +3,7 @@
  * the ledger's history. A new kind of transaction is one line in `HANDLERS` (and one in the fee schedule).
  */
 import type { proto } from '@hiero-ledger/proto';
+import { callContract, createContract, isEvmStatus } from './evm-contracts.ts';
 import type { ConsensusMoment, Handler, Outcome } from './execution.ts';
 import { type Fee, nodeAndNetworkFee, type TransactionKind } from './fees.ts';
 import { createAccount, transfer, updateAccount } from './handle-accounts.ts';
@@ -25,6 +26,8 @@ const HANDLERS: Readonly<Record<TransactionKind, Handler>> = {
   cryptoCreateAccount: createAccount,
   cryptoUpdateAccount: updateAccount,
   cryptoTransfer: transfer,
+  contractCreateInstance: createContract,
+  contractCall: callContract,
 };
 
 /** Applies one transaction and appends it to the ledger's history, whatever came of it. A promise if its handler is one. */
@@ -62,10 +65,11 @@ export function handleTransaction(
       memo: transaction.body.memo,
       hash: transaction.hash,
       status: outcome.status,
-      chargedFee,
+      chargedFee: chargedFee - (outcome.unusedTinybars ?? 0n),
       transfers: [...moved].filter(([, amount]) => amount !== 0n).map(([account, amount]) => ({ account, amount })),
       entity: outcome.entity,
       message: outcome.message,
+      contract: outcome.contract,
     };
     state.lastConsensusNanos = moment.consensusNanos;
     state.transactions.push(handled);
@@ -88,6 +92,8 @@ function refusalOf(
 ): Exclude<Status, 'SUCCESS'> | undefined {
   // What a journal says succeeded succeeds again, whatever fees and limits are now.
   if (moment.forcedStatus === 'SUCCESS') return undefined;
+  if (moment.isRepeated && moment.forcedStatus !== undefined && isContractCall(transaction, moment.forcedStatus))
+    return undefined;
   if (moment.forcedStatus !== undefined) return moment.forcedStatus;
   if (isDuplicate) return 'DUPLICATE_TRANSACTION';
   const endNanos = transaction.validStartNanos + BigInt(transaction.validSeconds) * SECOND_NANOS;
@@ -112,6 +118,11 @@ function charge(
   if (!credit(transaction.node, toNode)) credit(FEE_COLLECTOR, toNode);
   credit(FEE_COLLECTOR, charged - toNode);
   return charged;
+}
+
+/** The virtual machine ends it the same way again. */
+function isContractCall({ kind }: DecodedTransaction, status: Status): boolean {
+  return (kind === 'contractCall' || kind === 'contractCreateInstance') && isEvmStatus(status);
 }
 
 function least(a: bigint, b: bigint): bigint {

@@ -1,4 +1,5 @@
 /** The checks of a consensus node before it passes a transaction on, in the order of the real node's IngestChecker. */
+import { checkContractBody, gasOf } from './evm-contracts.ts';
 import { type Fee, feeOfKind, withService } from './fees.ts';
 import { hasAmbiguousPrefixes, isSatisfied } from './keys.ts';
 import type { LedgerState } from './state.ts';
@@ -84,7 +85,7 @@ function checkContent({ body }: DecodedTransaction): Refusal {
   if (submit != null && (submit.message ?? new Uint8Array()).length === 0) return 'INVALID_TOPIC_MESSAGE';
   const memo = body.consensusCreateTopic?.memo ?? body.cryptoCreateAccount?.memo ?? '';
   if (Buffer.byteLength(memo) > MAX_MEMO_BYTES) return 'MEMO_TOO_LONG';
-  return memo.includes('\0') ? 'INVALID_ZERO_BYTE_IN_STRING' : undefined;
+  return memo.includes('\0') ? 'INVALID_ZERO_BYTE_IN_STRING' : checkContractBody(body);
 }
 
 function checkPayer(transaction: DecodedTransaction, state: LedgerState): Refusal {
@@ -103,6 +104,7 @@ export function feeOf({ body, kind, pairs }: DecodedTransaction): Fee {
   return feeOfKind({
     kind,
     signatures: pairs.length,
+    gas: gasOf(body),
     messageBytes: body.consensusSubmitMessage?.message?.length ?? 0,
     keys: [topic?.adminKey, topic?.submitKey].filter((key) => key != null).length,
   });

@@ -41,6 +41,8 @@ export interface Ledger {
   /** Precheck and consensus at once, for setting a network up. Throws while a contract runs. */
   executeNow(node: string, transactionBytes: Uint8Array): HandledTransaction;
   onHandled(listener: (transaction: HandledTransaction) => void): () => void;
+  /** The ledger's time. */
+  nowNanos(): bigint;
   /** How many transactions were accepted and wait for consensus. */
   pendingCount(): number;
   /** Forgets everything, the journal's entries too; the first accounts are as at birth. */
@@ -69,7 +71,12 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     const transaction = decodeSigned(signedBytes);
     if (transaction === undefined) throw new Error('the journal holds an empty transaction');
     const handledAtMs = Number(consensusNanos / 1_000_000n);
-    await handleTransaction(state, transaction, { consensusNanos, handledAtMs, forcedStatus: status });
+    await handleTransaction(state, transaction, {
+      consensusNanos,
+      handledAtMs,
+      forcedStatus: status,
+      isRepeated: true,
+    });
   }
 
   const handle = (transaction: DecodedTransaction): HandledTransaction | Promise<HandledTransaction> | undefined => {
@@ -165,6 +172,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    nowNanos: () => clock.nowNanos(),
     pendingCount: () => pending.size + queue.length,
     reset() {
       forget();

@@ -1,4 +1,6 @@
 /** Which path of a mirror's REST interface is answered by what; the first line that fits counts. */
+
+import { contractById, contractLogs, contractResult } from './evm-mirror.ts';
 import { accountById, listAccounts, listBalances } from './mirror-accounts.ts';
 import { blockById, listBlocks } from './mirror-blocks.ts';
 import { estimateFee, exchangeRate, listFees, listNodes } from './mirror-network.ts';
@@ -14,6 +16,9 @@ const ROUTES: readonly Route[] = [
   ['GET', 'balances', listBalances],
   ['GET', 'blocks', listBlocks],
   ['GET', 'blocks/:hashOrNumber', blockById],
+  ['GET', 'contracts/results/:id', contractResult],
+  ['GET', 'contracts/:id', contractById],
+  ['GET', 'contracts/:id/results/logs', contractLogs],
   ['GET', 'network/exchangerate', exchangeRate],
   ['GET', 'network/fees', listFees],
   ['POST', 'network/fees', estimateFee],

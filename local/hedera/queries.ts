@@ -3,6 +3,7 @@
  * well-formed payment goes). A new query is one line in `ANSWERS`; the others answer NOT_SUPPORTED.
  */
 import { proto } from '@hiero-ledger/proto';
+import { answerContractCall, contractId, functionResult } from './evm-contracts.ts';
 import { FEE_SCHEDULE, queryFee } from './fees.ts';
 import type { Ledger, ReceiptAnswer } from './ledger.ts';
 import { evmAddressOfAccount, type HandledTransaction } from './state.ts';
@@ -48,6 +49,9 @@ const ANSWERS: Readonly<Record<string, (context: QueryContext, query: proto.Quer
     cryptogetAccountBalance: answerBalance(context, cryptogetAccountBalance ?? {}),
   }),
   cryptoGetInfo: (context, { cryptoGetInfo }) => ({ cryptoGetInfo: answerAccount(context, cryptoGetInfo ?? {}) }),
+  contractCallLocal: async (context, { contractCallLocal }) => ({
+    contractCallLocal: await answerView(context, contractCallLocal ?? {}),
+  }),
   networkGetVersionInfo: (context, { networkGetVersionInfo }) => ({
     networkGetVersionInfo: answerVersion(context, networkGetVersionInfo ?? {}),
   }),
@@ -126,6 +130,9 @@ function receiptOf(handled: HandledTransaction): proto.ITransactionReceipt {
     ...(isSuccess && handled.entity !== undefined && handled.kind === 'cryptoCreateAccount'
       ? { accountID: accountId(handled.entity) }
       : {}),
+    ...(handled.contract === undefined || handled.entity === undefined
+      ? {}
+      : { contractID: contractId(handled.entity) }),
     ...(handled.message === undefined
       ? {}
       : {
@@ -161,6 +168,7 @@ function recordOf(handled: HandledTransaction): proto.ITransactionRecord {
     transactionID: { accountID: accountId(handled.payer), transactionValidStart: nanosToTime(handled.validStartNanos) },
     memo: handled.memo,
     transactionFee: toLong(handled.chargedFee),
+    ...contractPartOf(handled),
     transferList: {
       accountAmounts: handled.transfers.map(({ account, amount }) => ({
         accountID: accountId(account),
@@ -168,6 +176,22 @@ function recordOf(handled: HandledTransaction): proto.ITransactionRecord {
       })),
     },
   };
+}
+
+function contractPartOf({ contract: run }: HandledTransaction): proto.ITransactionRecord {
+  if (run === undefined) return {};
+  const result = functionResult(run.contractId, run.result);
+  return run.isCreation ? { contractCreateResult: result } : { contractCallResult: result };
+}
+
+async function answerView(
+  { ledger, failWith }: QueryContext,
+  query: proto.IContractCallLocalQuery,
+): Promise<proto.IContractCallLocalResponse> {
+  const asked = header(query.header, failWith ?? 'OK', 'paid');
+  if (!isAnswered(query.header, asked)) return { header: asked };
+  const { status, functionResult: result } = await answerContractCall(ledger.state, query, ledger.nowNanos());
+  return { header: header(query.header, status, 'paid'), ...(result === undefined ? {} : { functionResult: result }) };
 }
 
 /** Whether the answer goes beyond its header: it was not only asked for its cost, and nothing refused it. */

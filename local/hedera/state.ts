@@ -1,5 +1,6 @@
 /** What the simulated ledger knows: accounts, topics with their messages, and every transaction it handled. */
 import type { proto } from '@hiero-ledger/proto';
+import { type ContractRun, type Contracts, createContracts } from './evm-state.ts';
 import type { Status } from './wire.ts';
 
 export interface Account {
@@ -65,14 +66,17 @@ export interface HandledTransaction {
   readonly chargedFee: bigint;
   /** Fees and amounts together, by account; they add up to nothing. */
   readonly transfers: readonly Transfer[];
-  /** The topic or account that it created or touched. */
+  /** The topic, account or contract that it created or touched. */
   readonly entity: string | undefined;
   readonly message: TopicMessage | undefined;
+  /** What the virtual machine made of it. */
+  readonly contract: ContractRun | undefined;
 }
 
 export interface LedgerState {
   readonly accounts: Map<string, Account>;
   readonly topics: Map<string, Topic>;
+  readonly contracts: Contracts;
   /** In consensus order. */
   readonly transactions: HandledTransaction[];
   /** By transaction id, in consensus order: the first is the one that counts. */
@@ -104,6 +108,7 @@ export function createLedgerState(
   const state: LedgerState = {
     accounts: new Map(),
     topics: new Map(),
+    contracts: createContracts(),
     transactions: [],
     byId: new Map(),
     nextEntityNum: FIRST_ENTITY_NUM,
