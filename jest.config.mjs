@@ -30,10 +30,16 @@ export default {
       testPathIgnorePatterns: [
         ...never,
         '<rootDir>/test/support/.*(?<!\\.it)\\.test\\.ts$',
-        '<rootDir>/test/(?:e2e|motion)/.*(?<!\\.it)\\.test\\.ts$',
+        '<rootDir>/test/(?:e2e|motion|judges)/.*(?<!\\.it)\\.test\\.ts$',
       ],
       globalSetup: '<rootDir>/test/support/start-servers.ts',
       globalTeardown: '<rootDir>/test/support/stop-servers.ts',
+    },
+    {
+      ...shared,
+      displayName: 'judges',
+      testMatch: ['<rootDir>/test/judges/**/*.test.ts'],
+      testPathIgnorePatterns: never,
     },
     {
       ...shared,

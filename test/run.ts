@@ -25,6 +25,8 @@ const CHECKS: Readonly<Record<string, () => Promise<Counts>>> = {
   lock: () => runCheck(process.execPath, [...NODE, 'test/lock.ts']),
   types: () => runCheck('npx', ['--no-install', 'tsc', '--noEmit']),
   unit: () => runJest('unit', []),
+  // One file at a time: each keeps a Java and a Python program busy.
+  judges: () => runJest('judges', ['--runInBand']),
   integration: () => runJest('integration', []),
   // One whole system at a time: two of them on two cores would only wait for each other.
   'end-to-end': () => runJest('e2e', ['--runInBand']),

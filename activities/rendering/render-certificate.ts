@@ -48,6 +48,7 @@ export async function renderCertificate(view: CertificateView, fonts: Fonts): Pr
       ModDate: issuedAt,
     },
   });
+  escapeMetadata(doc);
   const whole = collect(doc);
   for (const face of ['serif', 'sans', 'strong', 'mono'] as const)
     doc.registerFont(face, fonts[face] as unknown as string);
@@ -62,6 +63,22 @@ export async function renderCertificate(view: CertificateView, fonts: Fonts): Pr
   drawPage(doc, view, words);
   doc.end();
   return whole;
+}
+
+/** The library writes names into the XMP metadata as they are: one with `&` would make it no XML (ISO 16684-1). */
+function escapeMetadata(doc: Doc): void {
+  const inner = doc as unknown as { info: Record<string, unknown>; _addInfo(): void };
+  const write = inner._addInfo.bind(inner);
+  inner._addInfo = () => {
+    const { info } = inner;
+    const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
+    const asXml = (text: string): string => text.replaceAll(/[&<>]/g, (char) => entities[char] ?? char);
+    inner.info = Object.fromEntries(
+      Object.entries(info).map(([key, value]) => [key, typeof value === 'string' ? asXml(value) : value]),
+    );
+    write();
+    inner.info = info;
+  };
 }
 
 function collect(doc: Doc): Promise<Uint8Array> {

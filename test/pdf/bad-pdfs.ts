@@ -172,7 +172,7 @@ export function tamperedPdfs({ 'B-LTA': blta, 'B-LT': blt, 'B-T': bt }: Levels):
     bad('annotation-after-timestamp', note, 'document', 'pdf-changed-after-signature'),
     bad(
       'object-after-signature',
-      append(bt, (file) => [[file.size, '<</Type /Proofline /Says (more)>>']]),
+      append(blt, (file) => [[file.size, '<</Type /Proofline /Says (more)>>']]),
       'document',
       'pdf-changed-after-signature',
     ),
