@@ -17,7 +17,9 @@ beforeAll(async () => {
 });
 afterAll(() => test.drop());
 beforeEach(async () => {
-  await test.pool('proofline_owner').query('TRUNCATE published_keys, checkpoints, log_head CASCADE');
+  await test
+    .pool('proofline_owner')
+    .query('TRUNCATE published_keys, checkpoints, log_head, evidence_renewals, outbox CASCADE');
 });
 
 type Version = KeyToPublish['versions'][number];
@@ -110,5 +112,52 @@ describe('published keys', () => {
       [0n, 35n],
       [20n, null],
     ]);
+  });
+
+  describe('of a version marked compromised', () => {
+    const sealKey = (more: Partial<Version>, purpose = 'seal'): KeyToPublish => ({
+      kid: 'seal',
+      purpose,
+      versions: [version(1, more), version(2)],
+    });
+    const at = (compromisedAt: string) => ({ state: 'compromised', compromisedAt });
+    const renewals = async () =>
+      (
+        await db.query<{ reason: string; subject: string; motion: number }>(
+          `SELECT r.reason, r.subject, (SELECT count(*)::int FROM outbox o WHERE o.name = 'renewEvidence' AND o.payload ->> 'request' = r.id::text) AS motion
+           FROM evidence_renewals r ORDER BY r.id`,
+        )
+      ).rows;
+    const asked = { reason: 'KEY_COMPROMISED', subject: 'seal@1', motion: 1 };
+
+    it('start the renewal of evidence once, by two publishers at once too', async () => {
+      await publishKeys(db, [sealKey({})], NOW);
+      expect(await renewals()).toEqual([]);
+      await Promise.all([1, 2].map(() => publishKeys(db, [sealKey(at(NOW))], LATER)));
+      await publishKeys(db, [sealKey(at(NOW))], LATER);
+      expect(await renewals()).toEqual([asked]);
+    });
+
+    it('start it again when the compromise turns out to be older, and not when it is said to be younger', async () => {
+      await publishKeys(db, [sealKey(at(LATER))], LATER);
+      await db.query('UPDATE evidence_renewals SET completed_at = $1, renewed = 0', [LATER]);
+      await publishKeys(db, [sealKey(at('2026-01-31T10:00:00.000000Z'))], LATER);
+      expect(await renewals()).toEqual([asked]);
+      await publishKeys(db, [sealKey(at(NOW))], LATER);
+      expect(await renewals()).toEqual([asked, asked]);
+    });
+
+    it('do not start it for a key whose signatures are no evidence, or one that is only suspended', async () => {
+      await publishKeys(db, [sealKey(at(NOW), 'tx-hedera')], NOW);
+      await publishKeys(db, [{ ...key(version(1, { state: 'suspended' })), kid: 'other' }], NOW);
+      expect(await renewals()).toEqual([]);
+    });
+  });
+
+  it('leave out secrets, which have no public half', async () => {
+    const { jwk: _, ...secret } = version(1);
+    await publishKeys(db, [key(version(1)), { kid: 'mac', purpose: 'hmac', versions: [secret] }], NOW);
+    const { rows } = await db.query('SELECT kid FROM published_keys');
+    expect(rows).toEqual([{ kid: 'log' }]);
   });
 });

@@ -1,4 +1,6 @@
 import { ProoflineError } from '../domain/errors.ts';
+import { keyReference } from '../domain/seal.ts';
+import { requestEvidenceRenewal } from './evidence-renewals.ts';
 import { asStoreError, type Db, inTransaction } from './pool.ts';
 
 /** A public JWK: crv, x (and y), or n and e. */
@@ -42,8 +44,13 @@ export async function readPublishedJwk(db: Db, kid: string, version: number): Pr
   }
 }
 
-/** What a version once was for readers, it stays: later answers of a signer only narrow it. */
+/**
+ * What a version once was for readers, it stays: later answers of a signer only narrow it. Returns each version written, and
+ * whether it is compromised since an earlier moment than was known: what is signed by it needs other evidence of its age.
+ */
 const UPSERT = `
+  WITH before AS (SELECT kid, version, compromised_at FROM published_keys WHERE state = 'compromised'),
+  written AS (
   INSERT INTO published_keys AS k (kid, version, purpose, alg, jwk, chain, valid_from, valid_to, state, compromised_at, from_size, updated_at)
   SELECT v.kid, v.version, v.purpose, v.alg, v.jwk, v.chain, v.valid_from, v.valid_to, v.state, v.compromised_at,
     -- A version signs no checkpoint before its first moment, so none smaller than the last one before that.
@@ -58,7 +65,11 @@ const UPSERT = `
     compromised_at = least(k.compromised_at, excluded.compromised_at),
     updated_at = CASE WHEN (k.chain, k.valid_to, k.state, k.compromised_at) IS DISTINCT FROM
       (excluded.chain, excluded.valid_to, excluded.state, excluded.compromised_at) THEN $2 ELSE k.updated_at END
-  WHERE k.jwk = excluded.jwk AND k.alg = excluded.alg AND k.purpose = excluded.purpose`;
+  WHERE k.jwk = excluded.jwk AND k.alg = excluded.alg AND k.purpose = excluded.purpose
+  RETURNING kid, version, purpose, state, compromised_at)
+  SELECT w.kid, w.version, w.state = 'compromised' AND w.purpose IN ('seal', 'certificate', 'log-checkpoint')
+    AND (b.kid IS NULL OR w.compromised_at < b.compromised_at) AS "isNewlyCompromised"
+  FROM written w LEFT JOIN before b USING (kid, version) ORDER BY w.kid, w.version`;
 
 /** A log key that stopped signing has signed nothing beyond the head of that moment. */
 const CLOSE_LOG_KEYS = `
@@ -68,7 +79,8 @@ const CLOSE_LOG_KEYS = `
 /**
  * Publishes the public keys of the signer for verifiers: every version, retired ones too. Key (kid, version); the rows
  * are locked in that order. A window only shrinks and a compromise stays. Throws SIGNER_BAD_SIGNATURE, and publishes
- * nothing, if a version shows another key than the one published: a signer with swapped keys.
+ * nothing, if a version shows another key than the one published: a signer with swapped keys. A compromise that becomes
+ * known asks for the renewal of evidence in the same transaction.
  */
 export async function publishKeys(db: Db, keys: readonly KeyToPublish[], now: string): Promise<void> {
   const rows = keys.flatMap(({ kid, purpose, versions }) =>
@@ -88,13 +100,20 @@ export async function publishKeys(db: Db, keys: readonly KeyToPublish[], now: st
       })),
   );
   await inTransaction(db, async (tx) => {
-    const { rowCount } = await tx.query(UPSERT, [JSON.stringify(rows), now]);
-    if (rowCount !== rows.length) {
+    const { rows: written } = await tx.query<{ kid: string; version: number; isNewlyCompromised: boolean }>(UPSERT, [
+      JSON.stringify(rows),
+      now,
+    ]);
+    if (written.length !== rows.length) {
       throw new ProoflineError(
         'SIGNER_BAD_SIGNATURE',
-        `${rows.length - (rowCount ?? 0)} of ${rows.length} key versions are other keys than those published`,
+        `${rows.length - written.length} of ${rows.length} key versions are other keys than those published`,
       );
     }
     await tx.query(CLOSE_LOG_KEYS);
+    for (const { kid, version, isNewlyCompromised } of written) {
+      if (!isNewlyCompromised) continue;
+      await requestEvidenceRenewal(tx, { reason: 'KEY_COMPROMISED', subject: keyReference(kid, version) }, now);
+    }
   });
 }

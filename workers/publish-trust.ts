@@ -11,7 +11,8 @@ import type { WorkerConfig } from './config.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { readTsas } from './read-tsas.ts';
 
-const EVERY_MS = 30_000;
+/** A rotation is announced before its first use, and longer than this; a compromise is told soon. */
+const EVERY_MS = 5_000;
 const RETRY_MS = 1_000;
 const VERIFIER_SOURCE = 'https://www.npmjs.com/package/@proofline/verifier';
 

@@ -7,6 +7,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { Agent, buildConnector, request } from 'undici';
 import type { Clock } from '../../domain/clock.ts';
 import { type ErrorCode, ProoflineError } from '../../domain/errors.ts';
+import { BoundedMap } from '../../domain/timestamp/cache.ts';
 import { badAnswer } from './signer-protocol.ts';
 
 export interface SignerTransportOptions {
@@ -32,10 +33,14 @@ const CONNECT_MS = 5_000;
 const DEFAULT_TIMEOUT_MS = 20_000;
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 const CONNECTIONS = 8;
+const MAX_TAGGED = 64;
+const MAX_ETAG = 128;
 
 export function createSignerTransport(options: SignerTransportOptions): SignerTransport {
   const { url, clock, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
   const files = [options.caFile, options.certFile, options.keyFile] as const;
+  /** What was answered with an ETag, by path. */
+  const tagged = new BoundedMap<{ etag?: string; body?: unknown }>(MAX_TAGGED);
   let current: { readonly agent: Agent; readonly fingerprint: string } | undefined;
   let lookedAtMs = Number.NEGATIVE_INFINITY;
   let looking: Promise<Agent> | undefined;
@@ -93,12 +98,14 @@ export function createSignerTransport(options: SignerTransportOptions): SignerTr
     init: { readonly body?: string; readonly idempotencyKey?: string; readonly signal?: AbortSignal | undefined },
   ): Promise<unknown> {
     const limit = AbortSignal.timeout(timeoutMs);
+    const known = method === 'GET' ? tagged.getOrMake(path, () => ({})) : {};
     const response = await request(`${url}${path}`, {
       method,
       dispatcher: await agent(),
       signal: init.signal === undefined ? limit : AbortSignal.any([limit, init.signal]),
       headers: {
         accept: 'application/json',
+        ...(known.etag === undefined ? {} : { 'if-none-match': known.etag }),
         ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
         ...(init.idempotencyKey === undefined ? {} : { 'idempotency-key': init.idempotencyKey }),
       },
@@ -111,8 +118,13 @@ export function createSignerTransport(options: SignerTransportOptions): SignerTr
       if (length > MAX_ANSWER_BYTES) throw badAnswer(`more than ${MAX_ANSWER_BYTES} bytes`);
       chunks.push(chunk);
     }
+    if (response.statusCode === 304 && known.etag !== undefined) return known.body;
     const body = parseJson(Buffer.concat(chunks), response.statusCode);
-    if (response.statusCode === 200) return body;
+    if (response.statusCode === 200) {
+      const { etag } = response.headers;
+      if (typeof etag === 'string' && etag.length <= MAX_ETAG) Object.assign(known, { etag, body });
+      return body;
+    }
     if (response.statusCode === 404 && method === 'GET') return undefined;
     throw problemToError(response.statusCode, body);
   }
