@@ -103,7 +103,7 @@ function refusalOf(
   return payer.balanceTinybars < fee.total ? 'INSUFFICIENT_PAYER_BALANCE' : undefined;
 }
 
-/** From the payer to the node and the network, as far as the payer's balance goes. */
+/** As far as the payer's balance goes. */
 function charge(
   state: LedgerState,
   transaction: DecodedTransaction,
@@ -112,20 +112,14 @@ function charge(
 ): bigint {
   const payer = state.accounts.get(transaction.payer);
   if (payer === undefined) return 0n;
-  const charged = least(payer.balanceTinybars, fee.total);
-  const toNode = least(charged, fee.node);
+  let charged = fee.total;
+  if (payer.balanceTinybars < charged) charged = payer.balanceTinybars;
   credit(transaction.payer, -charged);
-  if (!credit(transaction.node, toNode)) credit(FEE_COLLECTOR, toNode);
-  credit(FEE_COLLECTOR, charged - toNode);
+  credit(FEE_COLLECTOR, charged);
   return charged;
 }
 
 /** The virtual machine ends it the same way again. */
 function isContractCall({ kind }: DecodedTransaction, status: Status): boolean {
   return (kind === 'contractCall' || kind === 'contractCreateInstance') && isEvmStatus(status);
-}
-
-function least(a: bigint, b: bigint): bigint {
-  if (a < b) return a;
-  return b;
 }

@@ -87,10 +87,7 @@ describe("a mirror's REST interface", () => {
       cent_equivalent: 12,
       hbar_equivalent: 1,
     });
-    expect((await get('network/fees')).body.fees).toContainEqual({
-      gas: 141_666,
-      transaction_type: 'ConsensusSubmitMessage',
-    });
+    expect((await get('network/fees')).body.fees).toContainEqual({ gas: 71, transaction_type: 'ContractCall' });
     expect((await get(`balances?account.id=${sim.operatorId}`)).body.balances).toHaveLength(1);
   });
 });

@@ -21,6 +21,8 @@ export function transactionJson(handled: HandledTransaction): Record<string, unk
     charged_tx_fee: Number(handled.chargedFee),
     consensus_timestamp: nanosToText(handled.consensusNanos),
     entity_id: handled.entity ?? null,
+    high_volume: false,
+    high_volume_pricing_multiplier: 0,
     max_custom_fees: [],
     max_fee: handled.maxFee.toString(),
     memo_base64: Buffer.from(handled.memo).toString('base64'),

@@ -1,6 +1,6 @@
 /** A mirror's routes for the network itself: nodes, exchange rate, fees and fee estimates. */
 import type { BookNode } from './address-book.ts';
-import { FEE_SCHEDULE, feeOfKind, TRANSACTION_KINDS, tinybars } from './fees.ts';
+import { FEE_SCHEDULE, gasFee, tinybars } from './fees.ts';
 import { feeOf } from './ingest.ts';
 import type { MirrorContext } from './mirror-context.ts';
 import {
@@ -53,7 +53,8 @@ function nodeJson(context: MirrorContext, node: BookNode, fileId: string): Recor
     memo: node.accountId,
     min_stake: 0,
     node_account_id: node.accountId,
-    node_cert_hash: `0x${certificateHashHex(node.identity)}`,
+    // The address book holds the hash as text, and mirrors show the book's bytes.
+    node_cert_hash: `0x${Buffer.from(certificateHashHex(node.identity), 'utf8').toString('hex')}`,
     node_id: node.index,
     public_key: `0x${rsaPublicKeyHex(node.identity)}`,
     reward_rate_start: 0,
@@ -77,13 +78,11 @@ export function exchangeRate({ context }: MirrorRequest): Answer {
   return ok({ current_rate: rate, next_rate: rate, timestamp: nanosToText(context.clock.nowNanos()) });
 }
 
-/** The price of one transaction of each kind, with nothing beyond what its fee includes. */
+/** What a unit of gas costs, all that mirrors tell here; other prices are asked for by a transaction (POST). */
 export function listFees({ context, url }: MirrorRequest): Answer {
   const { isDescending } = readPage(url, 'asc');
-  const fees = TRANSACTION_KINDS.map((kind) => ({
-    gas: Number(feeOfKind({ kind, signatures: 1, messageBytes: 0, keys: 0 }).total),
-    transaction_type: `${kind.charAt(0).toUpperCase()}${kind.slice(1)}`,
-  })).sort((a, b) => a.transaction_type.localeCompare(b.transaction_type));
+  const types = ['ContractCall', 'ContractCreate', 'EthereumTransaction'];
+  const fees = types.map((type) => ({ gas: Number(gasFee(1n)), transaction_type: type }));
   return ok({ fees: isDescending ? fees.reverse() : fees, timestamp: nanosToText(context.clock.nowNanos()) });
 }
 

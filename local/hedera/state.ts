@@ -94,7 +94,8 @@ export interface GenesisAccount {
 }
 
 export const TREASURY = '0.0.2';
-export const FEE_COLLECTOR = '0.0.98';
+/** Takes every fee; nodes get their share of it later, not with each transaction (HIP-1259). */
+export const FEE_COLLECTOR = '0.0.802';
 export const FIRST_ENTITY_NUM = 1001n;
 export const DEFAULT_AUTO_RENEW_SECONDS = 7_776_000;
 const TREASURY_TINYBARS = 50_000_000_000n * 100_000_000n;
