@@ -103,6 +103,7 @@ function linksOf(id: ProofId, { publicUrl }: ApiSettings): ProofBody['links'] {
     bundle: `${self}/bundle`,
     receipt: `${self}/receipt`,
     certificate: `${self}/certificate`,
+    pdf: `${self}/certificate.pdf`,
     disclosure: `${self}/disclosure`,
   };
 }

@@ -1,10 +1,11 @@
 /**
- * Many requests that wait for the end of a proof, submission (`?wait`) or command share one question to the store, asked when a
+ * Many requests that wait for the end of a proof, submission (`?wait`), command or PDF share one question to the store, asked when a
  * transition has notified and every 250 ms besides. One connection listens for all; none is held per waiter.
  */
 import type { CommandId, ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
 import { finishedCommands } from '../store/command-requests.ts';
 import type { Db } from '../store/pool.ts';
+import { storedPdfs } from '../store/certificate-pdfs.read.ts';
 import { finalProofs } from '../store/proofs.read.ts';
 import { finalSubmissions } from '../store/submissions.read.ts';
 import { withTenant } from '../store/tenant-scope.ts';
@@ -14,7 +15,9 @@ const MAX_WAITERS = 2_000;
 
 export type WaitFor =
   | { readonly kind: 'proof' | 'submission'; readonly id: ProofId | SubmissionId; readonly tenant: TenantId }
-  | { readonly kind: 'command'; readonly id: CommandId };
+  | { readonly kind: 'command'; readonly id: CommandId }
+  /** `proof/level`. */
+  | { readonly kind: 'pdf'; readonly id: string; readonly tenant: TenantId };
 
 export interface Waiters {
   /** Resolves when the thing has reached its end, after `timeoutMs`, on `signal`, or at once if too many wait. Never rejects. */
@@ -97,12 +100,14 @@ async function askFor(db: Db, tenant: TenantId | undefined, waiters: readonly Wa
     waiters.filter(({ target }) => target.kind === kind).map(({ target }) => target.id);
   const proofs = idsOf('proof') as ProofId[];
   const submissions = idsOf('submission') as SubmissionId[];
+  const pdfs = idsOf('pdf');
   const ended: readonly string[] =
     tenant === undefined
       ? await finishedCommands(db, idsOf('command') as CommandId[])
       : await withTenant(db, tenant, async (tx) => [
           ...(proofs.length === 0 ? [] : await finalProofs(tx, proofs)),
           ...(submissions.length === 0 ? [] : await finalSubmissions(tx, submissions)),
+          ...(pdfs.length === 0 ? [] : await storedPdfs(tx, pdfs)),
         ]);
   const done = new Set<string>(ended);
   for (const { target, release } of waiters) if (done.has(target.id)) release();

@@ -5,6 +5,7 @@
  */
 
 import { toHex } from './bytes.ts';
+import type { CertificateLevel } from './pdf-level.ts';
 
 declare const brand: unique symbol;
 export type Id<Name extends string> = string & { readonly [brand]: Name };
@@ -49,4 +50,5 @@ export const workflowIds = {
     generation === 1 ? `license:${grantHash}` : `license:${grantHash}:${generation}`,
   /** A renewal that was asked for; those of the schedule bear the schedule's id. */
   renewEvidence: (request: bigint): string => `renewEvidence:${request}`,
+  renderCertificate: (proof: ProofId, level: CertificateLevel): string => `certificate:${proof}:${level}`,
 } as const;

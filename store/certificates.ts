@@ -1,5 +1,6 @@
 import type { BatchId, ProofId, TenantId } from '../domain/ids.ts';
 import type { ProofState } from '../domain/states.ts';
+import { requestEagerPdfs } from './certificate-pdfs.ts';
 import { type Db, inTransaction } from './pool.ts';
 import { appendTimeline, describeMoved, type TimelineRow } from './timeline.ts';
 
@@ -85,6 +86,13 @@ export function storeCertificates(
       steps.push({ tenantId, scope: { batchId: input.batch }, state, at: input.now, ...who });
     }
     await appendTimeline(tx, steps);
+    const tenants = [...new Set([...groups.values()].map((group) => group.tenantId))];
+    await requestEagerPdfs(
+      tx,
+      tenants,
+      rows.map((row) => row.id),
+      input.now,
+    );
     await tx.query("SELECT pg_notify('proofline_done', '')");
     return rows.length;
   });

@@ -7,7 +7,8 @@ export type Channel =
   | 'proofline_outbox'
   | 'proofline_leaf'
   | 'proofline_done'
-  | 'proofline_commands';
+  | 'proofline_commands'
+  | 'proofline_pdf';
 
 const RECONNECT_MS = 1_000;
 

@@ -12,12 +12,16 @@ import { resolveAtSigner } from '../activities/ledger/key-resolver.ts';
 import { parseLedgerConfig } from '../activities/ledger/ledger-config.ts';
 import { createNewestAnchor } from '../activities/ledger/newest-anchor.ts';
 import { createLicensing } from '../activities/licences/import-grant.ts';
+import { createRendering } from '../activities/rendering/render-activities.ts';
+import { createPdfStamping } from '../activities/rendering/stamp-pdf.ts';
 import { createRevocationSource } from '../activities/revocation/revocation-source.ts';
 import { createSealing } from '../activities/sealing/seal-batch.ts';
 import { createSignerClient, type Signer } from '../activities/sealing/signer-client.ts';
 import { createTimestamping } from '../activities/timestamping/stamp-log.ts';
 import { createTsaPool } from '../activities/timestamping/tsa-pool.ts';
 import type { Clock } from '../domain/clock.ts';
+import { createVerificationCache } from '../domain/timestamp/cache.ts';
+import { readPem } from '../domain/timestamp/pem.ts';
 import { advanceEvidence } from '../store/evidence.ts';
 import type { Db } from '../store/pool.ts';
 import { readPublishedJwk } from '../store/published-keys.ts';
@@ -62,7 +66,7 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
   const all: Activities = {};
 
   const signer =
-    has('signer') || has('ledger')
+    has('signer') || has('ledger') || has('render')
       ? createSignerClient({
           url: config.signerUrl,
           caFile: config.signerCaFile,
@@ -123,9 +127,29 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
       onError: (err) => logger.warn({ err }, 'the clocks of timestamp authorities could not be compared'),
     });
     closers.push(() => comparing.stop());
+    Object.assign(all, createPdfStamping({ db, pool }));
     Object.assign(
       all,
       createTimestamping({ db, pool, clock, windowMs: config.timestampWindowMs, stopping, advanceEvidence: advance }),
+    );
+  }
+  if (has('render') && signer !== undefined && revocation !== undefined) {
+    const roots = [await readFile(config.signingRootsFile, 'utf8'), ...tsas.flatMap((tsa) => tsa.roots)];
+    Object.assign(
+      all,
+      createRendering({
+        db,
+        signer,
+        revocation,
+        roots: roots.flatMap((pem) => readPem(pem, createVerificationCache(16))),
+        clock,
+        origin: config.origin,
+        signerName: config.pdfSignerName,
+        tokenReserve: config.pdfTokenReserve,
+        graceMs: config.pdfRevocationGraceMs,
+        revocationRetryMs: config.pdfRevocationRetryMs,
+        renewBeforeMs: config.pdfRenewBeforeDays * 86_400_000,
+      }),
     );
   }
   if (has('ledger') && ledgerConfig !== undefined && signer !== undefined) {

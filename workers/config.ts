@@ -52,6 +52,12 @@ const WORKER = {
   workflowBundleFile: optional('PROOFLINE_WORKFLOW_BUNDLE_FILE', readText, undefined as string | undefined),
   checkpointIntervalMs: optional('PROOFLINE_CHECKPOINT_INTERVAL_MS', intervalMs, 200),
   timestampWindowMs: optional('PROOFLINE_TIMESTAMP_WINDOW_MS', intervalMs, 1_000),
+  pdfSignerName: optional('PROOFLINE_PDF_SIGNER_NAME', readText, 'Proofline'),
+  // Bytes of room for a token in a PDF.
+  pdfTokenReserve: optional('PROOFLINE_PDF_TOKEN_RESERVE', readInteger(1_024, 16_384), 6_144),
+  pdfRevocationGraceMs: optional('PROOFLINE_PDF_REVOCATION_GRACE_MS', intervalMs, 3_600_000),
+  pdfRevocationRetryMs: optional('PROOFLINE_PDF_REVOCATION_RETRY_MS', intervalMs, 600_000),
+  pdfRenewBeforeDays: optional('PROOFLINE_PDF_RENEW_BEFORE_DAYS', readInteger(1, 3_650), 90),
   anchorWindowExpressMs: optional('PROOFLINE_ANCHOR_WINDOW_EXPRESS_MS', intervalMs, 5_000),
   anchorWindowStandardMs: optional('PROOFLINE_ANCHOR_WINDOW_STANDARD_MS', intervalMs, 60_000),
   anchorWindowEconomyMs: optional('PROOFLINE_ANCHOR_WINDOW_ECONOMY_MS', intervalMs, 3_600_000),

@@ -9,10 +9,14 @@ import type { BatchStart } from '../store/batches.ts';
 import type { Motion } from '../store/outbox.ts';
 import { searchAttributes } from '../workflows/messages.ts';
 
-/** An anchor that was given up may be asked for again; a run that finds it on the ledger ends at once. */
+/**
+ * An anchor that was given up may be asked for again, and a PDF's level that was put off; a run that finds its work done ends
+ * at once.
+ */
 const REUSE: Readonly<Record<string, 'REJECT_DUPLICATE' | 'ALLOW_DUPLICATE'>> = {
   certifyBatch: 'REJECT_DUPLICATE',
   anchorCheckpoint: 'ALLOW_DUPLICATE',
+  renderCertificate: 'ALLOW_DUPLICATE',
 };
 
 /** A call to Temporal that takes longer is given up; its row is delivered again. */

@@ -6,6 +6,7 @@ import { toMicros } from '../domain/clock.ts';
 import { workflowIds } from '../domain/ids.ts';
 import { type AnchorKey, readOpenAnchors } from '../store/anchors.ts';
 import { type OpenBatch, readOpenBatches, restartBatch } from '../store/batches.ts';
+import { type OpenLevel, readOpenLevels } from '../store/certificate-pdfs.ts';
 import { advanceEvidence } from '../store/evidence.ts';
 import { readOpenImports } from '../store/licence-imports.ts';
 import type { Db } from '../store/pool.ts';
@@ -39,7 +40,7 @@ export interface ReconcileDeps {
 
 /**
  * Compares what is open in Postgres with what runs in Temporal and starts again what is gone: the log, every open
- * batch under its next generation, every open anchor, every import of a grant that has no outcome; wakes batches whose
+ * batch under its next generation, every open anchor, every level of a PDF that was begun, every import of a grant that has no outcome; wakes batches whose
  * wake was lost; creates schedules that Temporal has lost; applies evidence that a lost run left unapplied. Repeating it does nothing.
  */
 export async function reconcile(deps: ReconcileDeps): Promise<void> {
@@ -47,6 +48,7 @@ export async function reconcile(deps: ReconcileDeps): Promise<void> {
   await start(deps, 'runLog', workflowIds.runLog(origin), { origin });
   await reconcileBatches(deps);
   await reconcileAnchors(deps);
+  await reconcilePdfs(deps);
   for (const { workflowId, importId } of await readOpenImports(db, olderThan(deps), PAGE))
     await start(deps, 'importLicense', workflowId, { importId });
   const now = deps.clock.nowMicros();
@@ -76,6 +78,17 @@ async function reconcileAnchors(deps: ReconcileDeps): Promise<void> {
         origin,
         size: size.toString(),
       });
+    after = page.at(-1);
+    if (page.length < PAGE) return;
+  }
+}
+
+async function reconcilePdfs(deps: ReconcileDeps): Promise<void> {
+  let after: OpenLevel | undefined;
+  for (;;) {
+    const page = await readOpenLevels(deps.db, olderThan(deps), after, PAGE);
+    for (const { proofId, level } of page)
+      await start(deps, 'renderCertificate', workflowIds.renderCertificate(proofId, level), { proofId, level });
     after = page.at(-1);
     if (page.length < PAGE) return;
   }

@@ -4,6 +4,7 @@ import type { Clock } from '../domain/clock.ts';
 import { toMicros } from '../domain/clock.ts';
 import { countAlarms } from '../store/alarms.ts';
 import { formBatch } from '../store/batches.ts';
+import { startDueLevels } from '../store/certificate-pdfs.ts';
 import { applyPending } from '../store/commands.ts';
 import { wakeOverdue } from '../store/evidence.ts';
 import { expandFilters } from '../store/expand-commands.ts';
@@ -51,7 +52,7 @@ export interface RelayDeps extends MotionDelivery {
 
 /**
  * The bridge from Postgres to Temporal, and with the reconciler its only user: forms batches, delivers the outbox,
- * applies support verbs, wakes batches whose deadline passed, rebuilds motion that is gone. Several may run; locks share the work.
+ * applies support verbs, starts what PDFs are due, wakes batches whose deadline passed, rebuilds motion that is gone. Several may run; locks share the work.
  */
 export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
   const { db, clock, logger } = deps;
@@ -97,6 +98,11 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
       onError: failed('overdue'),
       turn: async () => void (await wakeOverdue(db, { origin: deps.origin, now: clock.nowMicros() })),
     }),
+    pdfs: startLoop({
+      everyMs: POLL_MS,
+      onError: failed('pdfs'),
+      turn: () => startDueLevels(db, clock.nowMicros(), TAKE),
+    }),
     lag: startLoop({ everyMs: POLL_MS, onError: failed('lag'), turn: () => measureLag(db) }),
     integrity: startLoop({
       everyMs: INTEGRITY_MS,
@@ -118,11 +124,16 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
     }),
     reconcile: startLoop({ everyMs: deps.reconcileMs, onError: failed('reconcile'), turn: () => reconcile(deps) }),
   };
-  const listening = listen(db, ['proofline_intake', 'proofline_outbox', 'proofline_commands'], (channel) => {
-    if (channel === 'proofline_commands') loops.commands.wake();
-    if (channel === 'proofline_intake') loops.form.wake();
-    loops.deliver.wake();
-  });
+  const listening = listen(
+    db,
+    ['proofline_intake', 'proofline_outbox', 'proofline_commands', 'proofline_pdf'],
+    (channel) => {
+      if (channel === 'proofline_commands') loops.commands.wake();
+      if (channel === 'proofline_intake') loops.form.wake();
+      if (channel === 'proofline_pdf') loops.pdfs.wake();
+      loops.deliver.wake();
+    },
+  );
   return {
     async stop() {
       clearTimeout(slotTimer);

@@ -4,5 +4,6 @@ export { certifyBatch } from './certify-batch.ts';
 export { changeOrganisation } from './change-organisation.ts';
 export { checkIntegrity } from './check-integrity.ts';
 export { importLicense } from './import-license.ts';
+export { renderCertificate } from './render-certificate.ts';
 export { renewLicensePeriods } from './renew-license-periods.ts';
 export { runLog } from './run-log.ts';

@@ -1,17 +1,19 @@
 /** The evidence of a proof, to download. */
 import type { Request, Response } from 'express';
 import { BUNDLE_MEDIA_TYPE, type Bundle } from '../../domain/bundle.ts';
-import { fromBase64Url, utf8 } from '../../domain/bytes.ts';
+import { fromBase64Url, toHex, utf8 } from '../../domain/bytes.ts';
 import { canonicalText } from '../../domain/canonical-json.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import type { ProofId } from '../../domain/ids.ts';
+import type { CertificateLevel } from '../../domain/pdf-level.ts';
 import { formatReceipt, readEvidence } from '../../store/bundles.read.ts';
+import { readPdf, requestPdf } from '../../store/certificate-pdfs.read.ts';
 import { readDisclosure } from '../../store/proofs.read.ts';
 import { withTenant } from '../../store/tenant-scope.ts';
 import { scopeOf, tenantCaller } from '../caller.ts';
 import { etagOf } from '../etag.ts';
 import type { ApiDeps, Route } from '../route.ts';
-import { sendEvidence } from './requests.ts';
+import { sendEvidence, waitUntil } from './requests.ts';
 
 const READERS = { scope: 'proofs:read', roles: ['PLATFORM_ADMIN', 'SUPPORT_OPERATOR', 'AUDITOR'] } as const;
 
@@ -19,6 +21,7 @@ export const evidenceRoutes: readonly Route[] = [
   { method: 'get', path: '/v1/proofs/{id}/bundle', access: READERS, answer: sendBundle },
   { method: 'get', path: '/v1/proofs/{id}/receipt', access: READERS, answer: sendReceipt },
   { method: 'get', path: '/v1/proofs/{id}/certificate', access: READERS, answer: sendCertificate },
+  { method: 'get', path: '/v1/proofs/{id}/certificate.pdf', access: READERS, answer: sendPdf },
   { method: 'get', path: '/v1/proofs/{id}/disclosure', access: { scope: 'proofs:read' }, answer: sendDisclosure },
 ];
 
@@ -43,6 +46,37 @@ async function sendCertificate(req: Request, res: Response, deps: ApiDeps): Prom
   const payload = fromBase64Url(jws.split('.')[1] ?? '') ?? new Uint8Array(0);
   const text = canonicalText({ jws, payload: JSON.parse(utf8.decode(payload)) });
   sendEvidence(req, res, 'application/json', etagOf(text), text);
+}
+
+/** The file of the level asked for; the first ask has it rendered. */
+async function sendPdf(req: Request, res: Response, deps: ApiDeps): Promise<void> {
+  const id = req.params.id as string as ProofId;
+  const { level, wait = 0 } = req.query as unknown as { level?: CertificateLevel; wait?: number };
+  const tenant = await scopeOf(res, deps, id);
+  const find = () => withTenant(deps.db, tenant, (tx) => readPdf(tx, id, level));
+  let pdf = await find();
+  if (pdf === undefined) {
+    const wanted = level ?? 'B-T';
+    const isCertified = await withTenant(deps.db, tenant, (tx) => requestPdf(tx, id, wanted, deps.clock.nowMicros()));
+    if (!isCertified) throw new ProoflineError('NOT_READY', 'the certificate is not issued yet');
+    const withinMs = Math.max(wait, preferredWait(req)) * 1_000;
+    if (withinMs > 0) {
+      await waitUntil(res, deps, { kind: 'pdf', id: `${id}/${wanted}`, tenant }, withinMs);
+      pdf = await find();
+    }
+    if (pdf === undefined) {
+      res.status(202).set('Retry-After', '2').json({ state: 'rendering', level: wanted });
+      return;
+    }
+  }
+  res.set('Content-Disposition', `attachment; filename="certificate-${id}.pdf"`);
+  sendEvidence(req, res, 'application/pdf', `"${toHex(pdf.sha256)}"`, pdf.bytes);
+}
+
+/** Seconds of `Prefer: wait=N` (RFC 7240 §4.3), at most 30. */
+function preferredWait(req: Request): number {
+  const seconds = /(?:^|[,;]\s*)wait=(\d{1,4})(?:$|[,;\s])/.exec(req.get('prefer') ?? '')?.[1];
+  return Math.min(Number(seconds ?? 0), 30);
 }
 
 /** The owner's alone: the salts would let others confirm a guess of what the evidence only commits to. */
