@@ -3,9 +3,9 @@
  * transition has notified and every 250 ms besides. One connection listens for all; none is held per waiter.
  */
 import type { CommandId, ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
+import { storedPdfs } from '../store/certificate-pdfs.read.ts';
 import { finishedCommands } from '../store/command-requests.ts';
 import type { Db } from '../store/pool.ts';
-import { storedPdfs } from '../store/certificate-pdfs.read.ts';
 import { finalProofs } from '../store/proofs.read.ts';
 import { finalSubmissions } from '../store/submissions.read.ts';
 import { withTenant } from '../store/tenant-scope.ts';

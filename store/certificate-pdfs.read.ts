@@ -20,15 +20,17 @@ export async function readPdf(
   return rows[0];
 }
 
-/** Asks for a level; false when the proof has no certificate yet. Repeating it does nothing. */
+/** Asks for a level of the tenant's own proof; repeating it does nothing. */
 export async function requestPdf(
   tx: Queryable,
   proof: ProofId,
   level: CertificateLevel,
   now: string,
-): Promise<boolean> {
-  const { rowCount } = await tx.query('SELECT FROM request_certificate_pdf($1, $2, $3)', [proof, level, now]);
-  return rowCount === 1;
+): Promise<'requested' | 'not-certified' | 'unknown'> {
+  const asked = await tx.query('SELECT FROM request_certificate_pdf($1, $2, $3)', [proof, level, now]);
+  if (asked.rowCount === 1) return 'requested';
+  const { rowCount } = await tx.query('SELECT FROM proofs WHERE id = $1', [proof]);
+  return rowCount === 1 ? 'not-certified' : 'unknown';
 }
 
 /** Of `proof/level` texts those that are stored. */

@@ -78,7 +78,10 @@ function isSerialTaken(error: unknown): boolean {
 
 /** Whether no stored token of this authority bears the serial. The unique index decides between two at once. */
 export async function isSerialUnused(db: Queryable, tsa: string, serial: string): Promise<boolean> {
-  const { rowCount } = await db.query('SELECT FROM timestamps WHERE tsa = $1 AND serial = $2 UNION ALL SELECT FROM certificate_pdfs WHERE tsa = $1 AND serial = $2', [tsa, serial]);
+  const { rowCount } = await db.query(
+    'SELECT FROM timestamps WHERE tsa = $1 AND serial = $2 UNION ALL SELECT FROM certificate_pdfs WHERE tsa = $1 AND serial = $2',
+    [tsa, serial],
+  );
   return rowCount === 0;
 }
 

@@ -35,8 +35,7 @@ export async function readPdfKey(
       const { signatures } = await signer.sign({
         kid: PDF_KID,
         version,
-        // Checked against the key's own by signer and client.
-        alg: found.alg,
+        alg,
         kind: 'tbs',
         values: [attributes],
         context: { ...context, docDigest },

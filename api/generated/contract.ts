@@ -151,6 +151,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/proofs/{id}/certificate.pdf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The certificate as a signed PDF (PDF/A-3b, PAdES)
+         * @description Rendered on the first ask: 202 with `Retry-After`, then 200; `wait`, or `Prefer:` wait=N, waits for it. Without a level the newest stored one, else B-T. B-LT holds the revocation data of both chains and follows once lists newer than the signature are out, B-LTA a document timestamp above that, renewed before its authority's certificate ends. An older level is a strict prefix of each newer one. The canonical JSON of the certificate is attached byte for byte as certificate.json. 409 NOT_READY before the certificate is issued.
+         */
+        get: operations["downloadCertificatePdf"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/proofs/{id}/disclosure": {
         parameters: {
             query?: never;
@@ -956,6 +978,7 @@ export interface components {
                 bundle: string;
                 receipt: string;
                 certificate: string;
+                pdf: string;
                 disclosure: string;
             };
         };
@@ -1567,6 +1590,8 @@ export interface components {
         Cursor: string;
         /** @description Seconds to wait for the end before answering. */
         Wait: number;
+        /** @description RFC 7240: `wait=N`, at most 30 seconds. */
+        Prefer: string;
         IfNoneMatch: string;
         /** @description 0 to 63, or `entries`. */
         TileLevel: string;
@@ -1808,6 +1833,54 @@ export interface operations {
                     "application/json": components["schemas"]["Anchor"];
                 };
             };
+            default: components["responses"]["Problem"];
+        };
+    };
+    downloadCertificatePdf: {
+        parameters: {
+            query?: {
+                /** @description What the file must hold. */
+                level?: "B-T" | "B-LT" | "B-LTA";
+                /** @description Seconds to wait for the end before answering. */
+                wait?: components["parameters"]["Wait"];
+            };
+            header?: {
+                /** @description RFC 7240: `wait=N`, at most 30 seconds. */
+                Prefer?: components["parameters"]["Prefer"];
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/pdf": string;
+                };
+            };
+            /** @description It is being rendered; ask again after `Retry-After`. */
+            202: {
+                headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {string} */
+                        state: "rendering";
+                        level: string;
+                    };
+                };
+            };
+            304: components["responses"]["NotModified"];
             default: components["responses"]["Problem"];
         };
     };

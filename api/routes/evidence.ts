@@ -57,8 +57,9 @@ async function sendPdf(req: Request, res: Response, deps: ApiDeps): Promise<void
   let pdf = await find();
   if (pdf === undefined) {
     const wanted = level ?? 'B-T';
-    const isCertified = await withTenant(deps.db, tenant, (tx) => requestPdf(tx, id, wanted, deps.clock.nowMicros()));
-    if (!isCertified) throw new ProoflineError('NOT_READY', 'the certificate is not issued yet');
+    const asked = await withTenant(deps.db, tenant, (tx) => requestPdf(tx, id, wanted, deps.clock.nowMicros()));
+    if (asked === 'unknown') throw new ProoflineError('NOT_FOUND');
+    if (asked === 'not-certified') throw new ProoflineError('NOT_READY', 'the certificate is not issued yet');
     const withinMs = Math.max(wait, preferredWait(req)) * 1_000;
     if (withinMs > 0) {
       await waitUntil(res, deps, { kind: 'pdf', id: `${id}/${wanted}`, tenant }, withinMs);

@@ -39,13 +39,7 @@ export async function waitUntil(res: Response, deps: ApiDeps, target: WaitFor, w
 /**
  * Answers evidence with a strong ETag, or 304 if the client holds it. `body` is sent as it is.
  */
-export function sendEvidence(
-  req: Request,
-  res: Response,
-  type: string,
-  etag: string,
-  body: string | Uint8Array,
-): void {
+export function sendEvidence(req: Request, res: Response, type: string, etag: string, body: string | Uint8Array): void {
   res.set({ ETag: etag, 'Cache-Control': 'private, no-cache', Vary: 'Accept' });
   const held = (req.get('if-none-match') ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
   if (held.includes(etag) || held.includes('*')) res.status(304).end();

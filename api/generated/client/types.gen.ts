@@ -92,6 +92,7 @@ export type Proof = {
         bundle: string;
         receipt: string;
         certificate: string;
+        pdf: string;
         disclosure: string;
     };
 };
@@ -744,6 +745,11 @@ export type Cursor = string;
  */
 export type Wait = number;
 
+/**
+ * RFC 7240: `wait=N`, at most 30 seconds.
+ */
+export type Prefer = string;
+
 export type IfNoneMatch = string;
 
 /**
@@ -1025,6 +1031,56 @@ export type ReadProofAnchorResponses = {
 };
 
 export type ReadProofAnchorResponse = ReadProofAnchorResponses[keyof ReadProofAnchorResponses];
+
+export type DownloadCertificatePdfData = {
+    body?: never;
+    headers?: {
+        /**
+         * RFC 7240: `wait=N`, at most 30 seconds.
+         */
+        Prefer?: string;
+        'If-None-Match'?: string;
+    };
+    path: {
+        id: Id;
+    };
+    query?: {
+        /**
+         * What the file must hold.
+         */
+        level?: 'B-T' | 'B-LT' | 'B-LTA';
+        /**
+         * Seconds to wait for the end before answering.
+         */
+        wait?: number;
+    };
+    url: '/v1/proofs/{id}/certificate.pdf';
+};
+
+export type DownloadCertificatePdfErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type DownloadCertificatePdfError = DownloadCertificatePdfErrors[keyof DownloadCertificatePdfErrors];
+
+export type DownloadCertificatePdfResponses = {
+    /**
+     * The file.
+     */
+    200: Blob | File;
+    /**
+     * It is being rendered; ask again after `Retry-After`.
+     */
+    202: {
+        state: 'rendering';
+        level: string;
+    };
+};
+
+export type DownloadCertificatePdfResponse = DownloadCertificatePdfResponses[keyof DownloadCertificatePdfResponses];
 
 export type DownloadDisclosureData = {
     body?: never;
