@@ -7,6 +7,7 @@ import type { BenchContext, Figure } from './figure.ts';
 import { measureAccepts } from './figures/accepts.ts';
 import { measureBulk } from './figures/bulk.ts';
 import { measureIntegration } from './figures/integrate.ts';
+import { measureLicences } from './figures/licences.ts';
 import { measureLone } from './figures/lone.ts';
 import { measureProfile } from './figures/profile.ts';
 import { measureReceipts } from './figures/receipts.ts';
@@ -24,6 +25,7 @@ const FIGURES: Readonly<Record<string, Figure>> = {
   sizes: measureSizes,
   accepts: measureAccepts,
   integrate: measureIntegration,
+  licences: measureLicences,
   verify: measureVerification,
   profile: measureProfile,
 };

@@ -103,7 +103,7 @@ describe('draining licences', () => {
     const older = await queue(3, { receivedAt: '2026-01-31T08:00:00.000000Z' });
     await owner.query('UPDATE batches SET generation = 2 WHERE id = $1', [older.batchId]);
     await grant(tenant, { quota: 4 });
-    const result = await drain(tenant, { batchId: newer.batchId });
+    const result = await drain(tenant, { batchIds: [newer.batchId] });
     expect(result).toMatchObject({ drafted: 4, waiting: 2, more: false });
     expect(sorted(result.batchesServed)).toEqual(sorted([newer.batchId, older.batchId]));
     expect(await drafted()).toEqual(sorted([...older.proofIds, newer.proofIds[0] as string]));
@@ -223,7 +223,8 @@ describe('draining licences', () => {
     await grant(tenant, { quota: 25 });
     await grant(other, { quota: 1_000 });
     const run = async (order: readonly SeededTenant[], batchId: BatchId) => {
-      for (const t of order) await drain(t, { batchId, limit: 3 }).then(() => drain(t, { batchId }));
+      for (const t of order)
+        await drain(t, { batchIds: [batchId], limit: 3 }).then(() => drain(t, { batchIds: [batchId] }));
     };
     await Promise.all([run([tenant, other], first.batchId), run([other, tenant], second.batchId)]);
     const { rows } = await owner.query('SELECT tenant_id, count(*)::int AS n FROM certificates GROUP BY tenant_id');
@@ -251,6 +252,56 @@ describe('draining licences', () => {
     expect(await drafted()).toEqual([proofIds[1]]);
     expect((await owner.query('SELECT FROM licence_queue')).rowCount).toBe(0);
     await checkCounters();
+  });
+
+  it('charges units by the tree as it stands once the tenant is locked, and leaves who joined meanwhile to their own caller', async () => {
+    const left = await seedOrgUnit(owner, tenant.tenantId, tenant.orgUnitId);
+    const right = await seedOrgUnit(owner, tenant.tenantId, tenant.orgUnitId);
+    const leaf = await seedOrgUnit(owner, tenant.tenantId, left);
+    await queue(4, { orgUnitId: leaf, receivedAt: '2026-01-31T08:30:00.000000Z' });
+    await grant(tenant, {
+      quota: 100,
+      allocations: [
+        { orgUnit: left, limit: 1 },
+        { orgUnit: right, limit: 9 },
+      ],
+    });
+    const client = await owner.connect();
+    await client.query('BEGIN');
+    await client.query('SELECT FROM tenants WHERE id = $1 FOR NO KEY UPDATE', [tenant.tenantId]);
+    const { rows } = await client.query('SELECT pg_current_xact_id()::text AS xid');
+    // A chunk for which there is room everywhere: the queue is read in one scan.
+    const draining = drain(tenant, { limit: 5 });
+    await isWaitedFor(rows[0].xid);
+    // The drain has read which units queue, and holds no lock yet.
+    await client.query('UPDATE org_units SET parent_id = $2, path = $3 WHERE id = $1', [
+      leaf,
+      right,
+      [tenant.orgUnitId, right, leaf],
+    ]);
+    const older = await queue(5, { orgUnitId: left, receivedAt: '2026-01-31T08:00:00.000000Z' });
+    await client.query('COMMIT');
+    client.release();
+    expect(await draining).toMatchObject({ drafted: 4, waiting: 0, more: false });
+    const { rows: shares } = await owner.query('SELECT org_unit_id AS unit, used FROM licence_allocations');
+    expect(new Map(shares.map((row) => [row.unit, row.used]))).toEqual(
+      new Map([
+        [left, 0n],
+        [right, 4n],
+      ]),
+    );
+    expect(await drain()).toMatchObject({ drafted: 1, waiting: 4 });
+    expect(await drafted()).toContain(older.proofIds[0]);
+    await checkCounters();
+  });
+
+  it('takes no lock where nobody queues', async () => {
+    const client = await owner.connect();
+    await client.query('BEGIN');
+    await client.query('SELECT FROM tenants WHERE id = $1 FOR UPDATE', [tenant.tenantId]);
+    expect(await drain()).toEqual({ drafted: 0, waiting: 0, batchesServed: [], more: false });
+    await client.query('ROLLBACK');
+    client.release();
   });
 
   it('goes on in further transactions beyond its limit and says when more is left', async () => {

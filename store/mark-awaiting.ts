@@ -18,8 +18,8 @@ export async function markAwaiting(
   at: string,
 ): Promise<void> {
   if (proofs.length === 0) return;
-  await tx.query('UPDATE licence_queue SET awaiting = true WHERE proof_id = ANY ($1::uuid[]) AND NOT awaiting', [
-    proofs.map((p) => p.id),
+  await tx.query('UPDATE licence_queue SET awaiting = true WHERE ctid = ANY ($1::tid[]) AND NOT awaiting', [
+    proofs.map((p) => p.row),
   ]);
   const moved = proofs.filter((p) => p.state !== 'AWAITING_LICENSE');
   if (moved.length === 0) return;

@@ -4,7 +4,7 @@ import type { BatchId, ProofId } from '../../domain/ids.ts';
 import { formatJws, jwsSigningInput } from '../../domain/jws.ts';
 import { armBatch, closeIfDone } from '../../store/batches.ts';
 import { type Draft, queueForLicence, readDrafts, storeCertificates } from '../../store/certificates.ts';
-import { drainLicences } from '../../store/drain-licences.ts';
+import { drainTogether } from '../../store/drain-together.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import { activeVersion } from '../sealing/active-version.ts';
 import type { Signer } from '../sealing/signer-client.ts';
@@ -53,8 +53,14 @@ export function createCertification(deps: CertificateDeps) {
     async certifyProofs({ batchId }: CertifyProofsInput): Promise<CertifyProofsResult> {
       const batch = batchId as BatchId;
       for (const tenant of await queueForLicence(db, batch, clock.nowMicros())) {
-        const options = { clock, origin: deps.origin, publicUrl: deps.publicUrl, batchId: batch };
-        while ((await drainLicences(db, tenant, options)).more) deps.heartbeat({ tenant, draining: true });
+        const options = {
+          clock,
+          origin: deps.origin,
+          publicUrl: deps.publicUrl,
+          batchId: batch,
+          onStep: () => deps.heartbeat({ tenant, draining: true }),
+        };
+        while ((await drainTogether(db, tenant, options)).more);
       }
       await signDrafts(batch);
       return inTransaction(db, async (tx) => {

@@ -2,7 +2,8 @@ import type { Clock } from '../../domain/clock.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import type { TenantId } from '../../domain/ids.ts';
 import { instanceFingerprint, parseIssuerKeys } from '../../domain/licence/issuers.ts';
-import { type DrainResult, drainLicences } from '../../store/drain-licences.ts';
+import type { DrainResult } from '../../store/drain-licences.ts';
+import { drainTogether } from '../../store/drain-together.ts';
 import { type ImportOutcome, importGrant } from '../../store/licences.ts';
 import { applyOrgChange, type OrgChangeOutcome } from '../../store/org-changes.ts';
 import type { Db } from '../../store/pool.ts';
@@ -54,7 +55,7 @@ export function createLicensing(deps: LicensingDeps) {
      */
     async drainLicences({ tenantId }: { readonly tenantId: TenantId }): Promise<Omit<DrainResult, 'batchesServed'>> {
       const options = { clock, origin: deps.origin, publicUrl: deps.publicUrl };
-      const { drafted, waiting, more } = await drainLicences(db, tenantId, {
+      const { drafted, waiting, more } = await drainTogether(db, tenantId, {
         ...options,
         onStep: () => heartbeat({ tenantId, draining: true }),
       });
@@ -70,7 +71,7 @@ export function createLicensing(deps: LicensingDeps) {
       let drafted = 0;
       for (const tenantId of tenants)
         for (let more = true; more; ) {
-          const step = await drainLicences(db, tenantId, {
+          const step = await drainTogether(db, tenantId, {
             clock,
             origin: deps.origin,
             publicUrl: deps.publicUrl,

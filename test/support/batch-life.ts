@@ -125,7 +125,7 @@ export function createBatchLife(test: TestDatabase) {
     async draft(batch: BatchId): Promise<void> {
       for (const tenant of await queueForLicence(db, batch, now()))
         while (
-          (await drainLicences(db, tenant, { clock, origin, publicUrl: 'https://p.example', batchId: batch })).more
+          (await drainLicences(db, tenant, { clock, origin, publicUrl: 'https://p.example', batchIds: [batch] })).more
         );
     },
     /** What `certifyProofs` does; whether the batch is closed now. */
