@@ -3,8 +3,11 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { apiKeyPrefix, formatApiKey, hashApiKey } from '../domain/api-key.ts';
 import type { Bundle } from '../domain/bundle.ts';
 import { parseBundle } from '../domain/bundle-parse.ts';
-import { fromBase64Url } from '../domain/bytes.ts';
-import { canonicalText } from '../domain/canonical-json.ts';
+import { fromBase64Url, utf8 } from '../domain/bytes.ts';
+import { canonicalBytes, canonicalText } from '../domain/canonical-json.ts';
+import { buildHashTree } from '../domain/evidence-record/hash-tree.ts';
+import { verifyEvidenceRecord } from '../domain/evidence-record/verify-record.ts';
+import { parseInstant } from '../domain/time.ts';
 import { parseTrustDocument } from '../domain/trust-parse.ts';
 import {
   anchorOf,
@@ -22,6 +25,8 @@ import {
 } from '../local/evidence/instance.ts';
 import { parseCheckpointBody } from '../log/checkpoint.ts';
 import { parseNote } from '../log/note.ts';
+import { storeArchiveToken } from '../store/archive.ts';
+import { inTransaction } from '../store/pool.ts';
 import { verifyBundle, verifyReceipt } from '../verifier/index.ts';
 import { type Call, clientOf } from './test-client.ts';
 import { startTestServer, type TestServer } from './test-server.ts';
@@ -34,6 +39,7 @@ let early: LogState;
 let late: LogState;
 let certified: Bundle;
 let call: Call;
+let ownerKey: string;
 const anyone = (): Call => clientOf(server.url);
 
 beforeAll(async () => {
@@ -43,7 +49,8 @@ beforeAll(async () => {
   const leaves = proofs.slice(0, 12).map(({ leaf }) => leaf);
   early = await checkpointOf(instance, leaves.slice(0, 7));
   late = await checkpointOf(instance, leaves);
-  call = clientOf(server.url, await seedOwner());
+  ownerKey = await seedOwner();
+  call = clientOf(server.url, ownerKey);
   await seedEvidence();
 });
 afterAll(() => server.stop());
@@ -211,6 +218,66 @@ describe('receipt and certificate', () => {
     const jose = await call('GET', `/v1/proofs/${idOf(3)}/certificate`, undefined, { accept: 'application/jose' });
     expect([jose.headers.get('content-type'), jose.text]).toEqual(['application/jose', certified.certificate]);
   });
+});
+
+describe('the evidence record', () => {
+  const verify = async (n: number, record: Uint8Array, data: Uint8Array): Promise<unknown> => {
+    const { timestamps } = parseBundle((await call('GET', `/v1/proofs/${idOf(n)}/bundle`)).text);
+    const crls = timestamps.flatMap((one) => one.crls ?? []).map((crl) => new Uint8Array(bytes(crl)));
+    const nowMicros = parseInstant(GEN_TIME) ?? 0n;
+    return verifyEvidenceRecord(record, { data, roots: instance.trust.roots.tsa, crls, nowMicros });
+  };
+
+  it('over the body of the checkpoint is made of the token in the bundle', async () => {
+    const path = `/v1/proofs/${idOf(3)}/evidence-record`;
+    const answer = await call('GET', path);
+    expect(answer.headers.get('content-type')).toBe('application/octet-stream');
+    expect(answer.headers.get('content-disposition')).toBe(`attachment; filename="${idOf(3)}.ers"`);
+    const record = await binary(path);
+    expect(Buffer.from(record).includes(bytes(certified.timestamps[0]?.token ?? ''))).toBe(true);
+    expect(await verify(3, record, utf8.encode(early.body))).toMatchObject({
+      verdict: 'valid',
+      time: GEN_TIME,
+      revocation: 'good',
+    });
+    expect(await verify(3, record, utf8.encode(late.body))).toMatchObject({ verdict: 'invalid' });
+    const etag = answer.headers.get('etag') ?? '';
+    expect((await call('GET', path, undefined, { 'if-none-match': etag })).status).toBe(304);
+    expect((await call('GET', `/v1/proofs/${idOf(9)}/evidence-record`)).body.code).toBe('NOT_READY');
+    expect((await anyone()('GET', path)).status).toBe(401);
+  });
+
+  it('over the statement is there where the tenant asked for it', async () => {
+    const path = `/v1/proofs/${idOf(4)}/evidence-record?over=statement`;
+    expect((await call('GET', path)).body.code).toBe('NOT_READY');
+    const leaves = proofs.slice(2, 7).map(({ leaf }) => leaf);
+    const tree = buildHashTree(leaves, 'SHA-256');
+    const { token, tsa } = await instance.authority.stamp(tree.root, GEN_TIME);
+    const stored = {
+      kind: 'direct',
+      hash: 'SHA-256',
+      tsa,
+      token: new Uint8Array(bytes(token)),
+      genTime: GEN_TIME,
+      serial: '2',
+      policy: '1.2.3',
+      crls: [],
+      selfOperated: false,
+      acceptedAt: GEN_TIME,
+      endsAt: '2027-01-01T00:00:00Z',
+    } as const;
+    const members = leaves.map((leaf) => ({ member: leaf, path: tree.pathOf(leaf) ?? [] }));
+    await inTransaction(server.database.pool('proofline_worker'), (tx) => storeArchiveToken(tx, stored, members, []));
+    const { statement, seal } = proofs[4] as Sealed;
+    const data = canonicalBytes({ seal, statement });
+    expect(await verify(4, await binary(path), data)).toMatchObject({ verdict: 'valid', timestamps: 1 });
+    expect((await call('GET', `/v1/proofs/${idOf(4)}/evidence-record?over=moon`)).status).toBe(400);
+  });
+
+  async function binary(path: string): Promise<Uint8Array> {
+    const answer = await fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${ownerKey}` } });
+    return new Uint8Array(await answer.arrayBuffer());
+  }
 });
 
 describe('verification by anybody', () => {

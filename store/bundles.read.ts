@@ -1,11 +1,28 @@
 /** The evidence of a proof as documents: bundle, receipt, certificate. Assembled on each read, so it grows in place. */
-import { type AnchorEntry, BUNDLE_TYPE, type Bundle, type Inclusion, type PublishedKey } from '../domain/bundle.ts';
-import { fromBase64Url, toBase64Url, utf8 } from '../domain/bytes.ts';
+import { createHash } from 'node:crypto';
+import {
+  type AnchorEntry,
+  BUNDLE_TYPE,
+  type Bundle,
+  type BundleTimestamp,
+  type Inclusion,
+  type PublishedKey,
+  type StoredToken,
+  type TokenRenewal,
+} from '../domain/bundle.ts';
+import { fromBase64Url, toBase64Url, toHex, utf8 } from '../domain/bytes.ts';
+import { canonicalBytes } from '../domain/canonical-json.ts';
+import type { DigestAlgorithm } from '../domain/digest.ts';
+import { archiveSteps, recordOf } from '../domain/evidence-record/archive-steps.ts';
+import { stepsOfTimestamp } from '../domain/evidence-record/of-timestamp.ts';
+import { writeEvidenceRecord } from '../domain/evidence-record/record.ts';
 import type { ProofId } from '../domain/ids.ts';
-import { formatSeal, keyReference, sealHeader } from '../domain/seal.ts';
+import { formatSeal, keyReference, leafData, sealHeader } from '../domain/seal.ts';
 import type { Statement } from '../domain/statement.ts';
 import type { AnchorPolicy, ProofState } from '../domain/states.ts';
+import { parseNote } from '../log/note.ts';
 import { formatTlogProof } from '../log/tlog-proof.ts';
+import { readChains } from './archive.ts';
 import { readInclusionPaths } from './log.read.ts';
 import { asStoreError, type Queryable } from './pool.ts';
 import { readPublishedKeys } from './trust.read.ts';
@@ -65,6 +82,24 @@ export function formatReceipt({ inclusion, checkpoint }: Bundle): string | undef
   return formatTlogProof({ index: BigInt(inclusion.index), path, checkpoint });
 }
 
+/**
+ * The evidence record (RFC 4998) over the body of the bundle's checkpoint, made of its own timestamp and renewals;
+ * undefined until there is one.
+ */
+export function formatCheckpointRecord({ checkpoint, timestamps }: Bundle): Uint8Array | undefined {
+  const [timestamp] = timestamps;
+  if (checkpoint === undefined || timestamp === undefined) return undefined;
+  return writeEvidenceRecord(recordOf(stepsOfTimestamp(utf8.encode(parseNote(checkpoint).text), timestamp)));
+}
+
+/** The evidence record over JCS of `{seal, statement}`; undefined where the tenant did not ask, or there is none yet. */
+export async function readStatementRecord(db: Queryable, { statement, seal }: Bundle): Promise<Uint8Array | undefined> {
+  const key = leafData(statement, seal);
+  const chain = (await readChains(db, [key], { hasFirst: false })).get(toHex(key)) ?? [];
+  if (chain.length === 0) return undefined;
+  return writeEvidenceRecord(recordOf(archiveSteps(canonicalBytes({ seal, statement }), chain)));
+}
+
 async function readParts(db: Queryable, id: ProofId, asker: Asker): Promise<Parts | undefined> {
   const source = asker === 'tenant' ? 'read_bundle' : 'public_verify';
   const { rows } = await db.query<Parts>(`SELECT * FROM ${source}($1)`, [id]);
@@ -85,7 +120,14 @@ async function assembleBundle(db: Queryable, origin: string, parts: Parts): Prom
     ...(inclusion === undefined ? {} : { inclusion }),
     ...(hasCheckpoint && parts.checkpoint_note !== null ? { checkpoint: parts.checkpoint_note } : {}),
     timestamps:
-      parts.tsa === null || parts.token === null ? [] : [describeTimestamp(parts.tsa, parts.token, parts.crls ?? [])],
+      parts.tsa === null || parts.token === null
+        ? []
+        : [
+            {
+              ...describeToken(parts.tsa, parts.token, parts.crls ?? []),
+              ...(await describeRenewals(db, parts.token)),
+            },
+          ],
     anchors: await describeAnchors(db, origin, parts),
     ...(parts.certificate === null ? {} : { certificate: parts.certificate }),
     pending: pendingParts(parts, hasCheckpoint),
@@ -104,8 +146,23 @@ async function readInclusion(
   return { origin, index: index.toString(), size: size.toString(), path: path.map(toBase64Url) };
 }
 
-function describeTimestamp(tsa: string, token: Uint8Array, crls: readonly Uint8Array[]): Bundle['timestamps'][number] {
+function describeToken(tsa: string, token: Uint8Array, crls: readonly Uint8Array[]): StoredToken {
   return { tsa, token: toBase64Url(token), ...(crls.length === 0 ? {} : { crls: crls.map(toBase64Url) }) };
+}
+
+/** The tokens that protect this one from the end of its certificate, if there are any. */
+async function describeRenewals(db: Queryable, token: Uint8Array): Promise<Pick<BundleTimestamp, 'renewals'>> {
+  const key = new Uint8Array(createHash('sha256').update(token).digest());
+  const chain = (await readChains(db, [key], { hasFirst: true })).get(toHex(key)) ?? [];
+  const renewals = chain.map(({ tsa, token: bytes, crls, path, hash }, i): TokenRenewal => {
+    const before = chain[i - 1]?.hash ?? 'SHA-256';
+    return {
+      ...describeToken(tsa, bytes, crls),
+      ...(path.length === 0 ? {} : { path: path.map(toBase64Url) }),
+      ...(hash === before ? {} : { hash: hash.toLowerCase() as DigestAlgorithm }),
+    };
+  });
+  return renewals.length === 0 ? {} : { renewals };
 }
 
 /** An anchor of another checkpoint than the bundle's own brings that one, with the proof's place in it. */

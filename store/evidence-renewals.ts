@@ -52,6 +52,15 @@ export async function readRenewalRequest(db: Queryable, id: bigint): Promise<Ren
   return row && { id: row.id, reason: row.reason, subject: row.subject, requestedAt: row.requested_at };
 }
 
+/** Requests made before `before` that are not completed, oldest first. */
+export async function readOpenRenewals(db: Queryable, before: string, limit: number): Promise<readonly bigint[]> {
+  const { rows } = await db.query<{ id: bigint }>(
+    'SELECT id FROM evidence_renewals WHERE completed_at IS NULL AND requested_at < $1 ORDER BY id LIMIT $2',
+    [before, limit],
+  );
+  return rows.map(({ id }) => id);
+}
+
 /** Closes a request with the number of tokens that it renewed. Repeatable. */
 export async function completeRenewal(tx: Queryable, id: bigint, renewed: number, at: string): Promise<void> {
   await tx.query(

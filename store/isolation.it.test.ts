@@ -12,6 +12,8 @@ const PUBLIC: Readonly<Record<string, readonly string[] | 'all'>> = {
   tiles: 'all',
   checkpoints: 'all',
   timestamps: 'all',
+  archive_tokens: 'all',
+  archive_members: 'all',
   anchors: 'all',
   published_keys: 'all',
   instance: 'all',

@@ -44,6 +44,7 @@ const tokenOf = (size: bigint, change: Partial<NewToken> = {}): NewToken => ({
   crls: [Uint8Array.of(48, 0), Uint8Array.of(48, 1, 255)],
   selfOperated: true,
   acceptedAt: '2026-01-31T08:00:00.500000Z',
+  endsAt: '2036-01-31T08:00:00.000000Z',
   ...change,
 });
 

@@ -20,11 +20,15 @@ export interface NewToken {
   /** DER of the lists by which the chain was good. */
   readonly crls: readonly Uint8Array[];
   readonly selfOperated: boolean;
+  /** End of the authority's certificate, RFC 3339. */
+  readonly endsAt: string;
   /** RFC 3339, µs, our clock. */
   readonly acceptedAt: string;
 }
 
-export interface StoredTimestamp extends NewToken {
+export interface StoredTimestamp extends Omit<NewToken, 'endsAt'> {
+  /** Null where it was not read at acceptance. */
+  readonly endsAt: string | null;
   /** SHA-256 of the token. */
   readonly tokenSha256: Uint8Array;
 }
@@ -55,6 +59,7 @@ export async function storeToken(tx: Tx, token: NewToken): Promise<'stored' | 'k
       token.crls.map((crl) => Buffer.from(crl)),
       token.selfOperated,
       token.acceptedAt,
+      token.endsAt,
     ]);
     if (rowCount !== 1) throw new ProoflineError('CONFLICT', `no published checkpoint of size ${token.size}`);
   } catch (error) {
@@ -62,13 +67,19 @@ export async function storeToken(tx: Tx, token: NewToken): Promise<'stored' | 'k
       ? new ProoflineError('TSA_BAD_TOKEN', `${token.tsa}: 13 SERIAL_REUSED: serial ${token.serial}`, { cause: error })
       : error;
   }
-  await tx.query('UPDATE log_progress SET timestamped_size = $2 WHERE origin = $1', [token.origin, token.size]);
+  // While nobody asks for direct records, nothing is left behind to be looked at when somebody does.
+  await tx.query(
+    `UPDATE log_progress SET timestamped_size = $2,
+       recorded_size = CASE WHEN EXISTS (SELECT FROM tenants WHERE direct_records) THEN recorded_size ELSE $2 END
+     WHERE origin = $1`,
+    [token.origin, token.size],
+  );
   return 'stored';
 }
 
 const INSERT_TOKEN = `
-  INSERT INTO timestamps (origin, size, tsa, token, token_sha256, gen_time, serial, policy, crls, self_operated, accepted_at)
-  SELECT origin, size, $3, $4, $5, $6::timestamptz, $7, $8, $9::bytea[], $10, $11::timestamptz
+  INSERT INTO timestamps (origin, size, tsa, token, token_sha256, gen_time, serial, policy, crls, self_operated, accepted_at, ends_at)
+  SELECT origin, size, $3, $4, $5, $6::timestamptz, $7, $8, $9::bytea[], $10, $11::timestamptz, $12::timestamptz
   FROM checkpoints WHERE origin = $1 AND size = $2`;
 
 /** Unique (tsa, serial); (origin, size) cannot collide under the lock. */
@@ -79,7 +90,9 @@ function isSerialTaken(error: unknown): boolean {
 /** Whether no stored token of this authority bears the serial. The unique index decides between two at once. */
 export async function isSerialUnused(db: Queryable, tsa: string, serial: string): Promise<boolean> {
   const { rowCount } = await db.query(
-    'SELECT FROM timestamps WHERE tsa = $1 AND serial = $2 UNION ALL SELECT FROM certificate_pdfs WHERE tsa = $1 AND serial = $2',
+    `SELECT FROM timestamps WHERE tsa = $1 AND serial = $2
+     UNION ALL SELECT FROM archive_tokens WHERE tsa = $1 AND serial = $2
+     UNION ALL SELECT FROM certificate_pdfs WHERE tsa = $1 AND serial = $2`,
     [tsa, serial],
   );
   return rowCount === 0;
@@ -125,6 +138,7 @@ interface TimestampRow {
   readonly crls: readonly Buffer[];
   readonly self_operated: boolean;
   readonly accepted_at: string;
+  readonly ends_at: string | null;
 }
 
 const toTimestamp = (row: TimestampRow): StoredTimestamp => ({
@@ -139,4 +153,5 @@ const toTimestamp = (row: TimestampRow): StoredTimestamp => ({
   crls: row.crls.map((crl) => new Uint8Array(crl)),
   selfOperated: row.self_operated,
   acceptedAt: row.accepted_at,
+  endsAt: row.ends_at,
 });

@@ -17,6 +17,7 @@ import { createPdfStamping } from '../activities/rendering/stamp-pdf.ts';
 import { createRevocationSource } from '../activities/revocation/revocation-source.ts';
 import { createSealing } from '../activities/sealing/seal-batch.ts';
 import { createSignerClient, type Signer } from '../activities/sealing/signer-client.ts';
+import { createEvidenceRenewal } from '../activities/timestamping/renew-evidence.ts';
 import { createTimestamping } from '../activities/timestamping/stamp-log.ts';
 import { createTsaPool } from '../activities/timestamping/tsa-pool.ts';
 import type { Clock } from '../domain/clock.ts';
@@ -130,6 +131,7 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
     Object.assign(all, createPdfStamping({ db, pool }));
     Object.assign(
       all,
+      createEvidenceRenewal({ db, pool, clock, origin: config.origin }),
       createTimestamping({ db, pool, clock, windowMs: config.timestampWindowMs, stopping, advanceEvidence: advance }),
     );
   }

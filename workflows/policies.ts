@@ -33,6 +33,8 @@ export const POLICIES = {
   certifyProofs: { pool: 'signer', startToCloseMs: 120_000, heartbeatMs: 30_000, ...FAST },
   integrateLog: { pool: 'signer', ...LOOP },
   stampLog: { pool: 'timestamp', ...LOOP },
+  // Two authorities that hang take 20 s and their lists 10 s.
+  renewTokens: { pool: 'timestamp', startToCloseMs: 120_000, ...FAST },
   advanceEvidence: { pool: 'store', startToCloseMs: 120_000, heartbeatMs: 30_000, ...FAST },
   prepareAnchor: { pool: 'ledger', startToCloseMs: 30_000, ...FAST },
   submitAnchor: { pool: 'ledger', startToCloseMs: 60_000, ...FAST },

@@ -10,6 +10,7 @@ import { ProoflineError } from '../../domain/errors.ts';
 import { parseNote } from '../../log/note.ts';
 import { asStoreError, type Db, inTransaction } from '../../store/pool.ts';
 import { readUnstampedCheckpoint, storeToken } from '../../store/timestamps.ts';
+import { recordStatements } from './record-statements.ts';
 import type { TsaPool } from './tsa-pool.ts';
 
 export interface TimestampingDeps {
@@ -33,7 +34,7 @@ export interface StampLogInput {
 
 /** What an operator reads as heartbeat details. */
 export interface StampLogState {
-  readonly state: 'idle' | 'stamping' | 'storing' | 'advancing' | 'waiting';
+  readonly state: 'idle' | 'stamping' | 'storing' | 'advancing' | 'recording' | 'waiting';
   /** Size of the last checkpoint this run stamped, decimal. */
   readonly stampedSize?: string;
   readonly tsa?: string;
@@ -77,6 +78,7 @@ export async function runStampLoop(
   let windowBegan = Number.NEGATIVE_INFINITY;
   // After a crash a token may be stored whose evidence was not advanced.
   let mustAdvance = true;
+  let mustRecord = true;
   let attempts = 0;
 
   const show = (next: StampLogState): void => {
@@ -91,6 +93,11 @@ export async function runStampLoop(
       show({ ...last, state: 'advancing' });
       while (await deps.advanceEvidence({ origin })) if (control.signal.aborted) return 0;
       mustAdvance = false;
+    }
+    if (mustRecord) {
+      show({ ...last, state: 'recording' });
+      while (await recordStatements(deps, origin, control.signal)) if (control.signal.aborted) return 0;
+      mustRecord = false;
     }
     const restOfWindow = windowBegan + windowMs - clock.nowMs();
     // A clock set back lengthens a window by one window at most.
@@ -111,6 +118,7 @@ export async function runStampLoop(
       storeToken(tx, { ...token, origin, size: checkpoint.size, acceptedAt: clock.nowMicros() }),
     );
     mustAdvance = true;
+    mustRecord = true;
     show({ state: 'storing', stampedSize: String(checkpoint.size), tsa: stamped.tsa, genTime: stamped.genTime });
     return 0;
   }

@@ -107,6 +107,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/proofs/{id}/evidence-record": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The evidence record (RFC 4998), DER
+         * @description Over the body of the bundle's checkpoint (the signed note up to its empty line), made of the very token in the bundle and its renewals; the inclusion proof ties the statement to it. With `over=statement`, for tenants that ask for it: over JCS of `{"seal", "statement"}` itself. 409 NOT_READY before the token.
+         */
+        get: operations["downloadEvidenceRecord"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/proofs/{id}/certificate": {
         parameters: {
             query?: never;
@@ -1779,6 +1801,36 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            304: components["responses"]["NotModified"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    downloadEvidenceRecord: {
+        parameters: {
+            query?: {
+                /** @description What the record is over. */
+                over?: "checkpoint" | "statement";
+            };
+            header?: {
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The record. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
                 };
             };
             304: components["responses"]["NotModified"];

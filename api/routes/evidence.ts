@@ -4,9 +4,10 @@ import { BUNDLE_MEDIA_TYPE, type Bundle } from '../../domain/bundle.ts';
 import { fromBase64Url, toHex, utf8 } from '../../domain/bytes.ts';
 import { canonicalText } from '../../domain/canonical-json.ts';
 import { ProoflineError } from '../../domain/errors.ts';
+import { EVIDENCE_RECORD_MEDIA_TYPE } from '../../domain/evidence-record/record.ts';
 import type { ProofId } from '../../domain/ids.ts';
 import type { CertificateLevel } from '../../domain/pdf-level.ts';
-import { formatReceipt, readEvidence } from '../../store/bundles.read.ts';
+import { formatCheckpointRecord, formatReceipt, readEvidence, readStatementRecord } from '../../store/bundles.read.ts';
 import { readPdf, requestPdf } from '../../store/certificate-pdfs.read.ts';
 import { readDisclosure } from '../../store/proofs.read.ts';
 import { withTenant } from '../../store/tenant-scope.ts';
@@ -20,6 +21,7 @@ const READERS = { scope: 'proofs:read', roles: ['PLATFORM_ADMIN', 'SUPPORT_OPERA
 export const evidenceRoutes: readonly Route[] = [
   { method: 'get', path: '/v1/proofs/{id}/bundle', access: READERS, answer: sendBundle },
   { method: 'get', path: '/v1/proofs/{id}/receipt', access: READERS, answer: sendReceipt },
+  { method: 'get', path: '/v1/proofs/{id}/evidence-record', access: READERS, answer: sendEvidenceRecord },
   { method: 'get', path: '/v1/proofs/{id}/certificate', access: READERS, answer: sendCertificate },
   { method: 'get', path: '/v1/proofs/{id}/certificate.pdf', access: READERS, answer: sendPdf },
   { method: 'get', path: '/v1/proofs/{id}/disclosure', access: { scope: 'proofs:read' }, answer: sendDisclosure },
@@ -34,6 +36,23 @@ async function sendReceipt(req: Request, res: Response, deps: ApiDeps): Promise<
   const receipt = formatReceipt(await readBundle(req, res, deps));
   if (receipt === undefined) throw new ProoflineError('NOT_READY', 'the leaf is not under a published checkpoint yet');
   sendEvidence(req, res, 'text/plain; charset=utf-8', etagOf(receipt), receipt);
+}
+
+/** RFC 4998 registers no media type; the name of the file says what it is. */
+async function sendEvidenceRecord(req: Request, res: Response, deps: ApiDeps): Promise<void> {
+  const bundle = await readBundle(req, res, deps);
+  const isOverStatement = req.query.over === 'statement';
+  const record = isOverStatement ? await readStatementRecord(deps.db, bundle) : formatCheckpointRecord(bundle);
+  if (record === undefined)
+    throw new ProoflineError(
+      'NOT_READY',
+      isOverStatement
+        ? 'there is no record over this statement: the tenant asks for none, or its token is still to come'
+        : 'the proof is not timestamped yet',
+    );
+  const body = Buffer.from(record);
+  res.set('Content-Disposition', `attachment; filename="${bundle.statement.proof}.ers"`);
+  sendEvidence(req, res, EVIDENCE_RECORD_MEDIA_TYPE, etagOf(body), body);
 }
 
 async function sendCertificate(req: Request, res: Response, deps: ApiDeps): Promise<void> {

@@ -975,6 +975,41 @@ export type DownloadReceiptResponses = {
 
 export type DownloadReceiptResponse = DownloadReceiptResponses[keyof DownloadReceiptResponses];
 
+export type DownloadEvidenceRecordData = {
+    body?: never;
+    headers?: {
+        'If-None-Match'?: string;
+    };
+    path: {
+        id: Id;
+    };
+    query?: {
+        /**
+         * What the record is over.
+         */
+        over?: 'checkpoint' | 'statement';
+    };
+    url: '/v1/proofs/{id}/evidence-record';
+};
+
+export type DownloadEvidenceRecordErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type DownloadEvidenceRecordError = DownloadEvidenceRecordErrors[keyof DownloadEvidenceRecordErrors];
+
+export type DownloadEvidenceRecordResponses = {
+    /**
+     * The record.
+     */
+    200: Blob | File;
+};
+
+export type DownloadEvidenceRecordResponse = DownloadEvidenceRecordResponses[keyof DownloadEvidenceRecordResponses];
+
 export type DownloadCertificateData = {
     body?: never;
     headers?: {
