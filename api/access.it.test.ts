@@ -31,6 +31,7 @@ const BODIES: Record<NonNullable<Route['body']>, { body: unknown; type: string }
   proof: { body: { digest }, type: 'application/json' },
   submission: { body: { proofs: [{ digest }] }, type: 'application/json' },
   bundle: { body: { bundle: {} }, type: 'application/json' },
+  pdf: { body: { pdf: '' }, type: 'application/json' },
   grant: { body: 'a.b.c', type: 'application/jose' },
   command: { body: { reason: 'a test' }, type: 'application/json' },
   change: { body: { parent: randomUUID() }, type: 'application/json' },

@@ -1,3 +1,4 @@
+import 'reflect-metadata';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { apiKeyPrefix, formatApiKey, hashApiKey } from '../domain/api-key.ts';
@@ -27,13 +28,17 @@ import { parseCheckpointBody } from '../log/checkpoint.ts';
 import { parseNote } from '../log/note.ts';
 import { storeArchiveToken } from '../store/archive.ts';
 import { inTransaction } from '../store/pool.ts';
-import { verifyBundle, verifyReceipt } from '../verifier/index.ts';
+import { HOUR_MS } from '../test/pdf/authorities.ts';
+import { smallPdf } from '../test/pdf/small-pdf.ts';
+import { makeLevels, makePdfWorld, type PdfWorld, trustOf } from '../test/pdf/world.ts';
+import { PDF_MAX_LENGTH, verifyBundle, verifyPdf, verifyReceipt } from '../verifier/index.ts';
 import { type Call, clientOf } from './test-client.ts';
 import { startTestServer, type TestServer } from './test-server.ts';
 
 /** Twelve proofs in the log: seven under an early checkpoint with a token, all under a late one with an anchor. */
 let server: TestServer;
 let instance: Instance;
+let world: PdfWorld;
 let proofs: readonly Sealed[];
 let early: LogState;
 let late: LogState;
@@ -44,6 +49,8 @@ const anyone = (): Call => clientOf(server.url);
 
 beforeAll(async () => {
   instance = await createInstance('alpha');
+  world = await makePdfWorld('ES256', Date.now() - 8 * HOUR_MS);
+  instance = { ...instance, trust: trustOf(world, instance.trust) };
   server = await startTestServer({ origin: instance.origin });
   proofs = Array.from({ length: 13 }, (_, n) => sealProof(instance, n, digestOf(`file ${n}`)));
   const leaves = proofs.slice(0, 12).map(({ leaf }) => leaf);
@@ -298,6 +305,26 @@ describe('verification by anybody', () => {
       const other = await anyone()('POST', '/v1/verify', { bundle, digest: digestOf('another file') });
       expect([other.body.overall, other.body.claims.digest.reason]).toEqual(['invalid', 'digest-differs']);
     }
+  });
+
+  it('gives on a certificate PDF the verdicts that the library gives, with its bundle and the digest of the file', async () => {
+    const trust = parseTrustDocument((await anyone()('GET', '/.well-known/proofline.json')).text);
+    const payload = bytes(certified.certificate?.split('.')[1] ?? '');
+    const { 'B-LT': pdf } = await makeLevels(world, smallPdf(payload));
+    const more = { bundle: certified, digest: digestOf('file 3') };
+    const send = (body: object) => anyone()('POST', '/v1/verify/pdf', body);
+    const { status, body } = await send({ pdf: Buffer.from(pdf).toString('base64'), ...more });
+    expect([status, body.overall, body.level]).toEqual([200, 'valid', 'B-LT']);
+    expect(body).toEqual(await verifyPdf(pdf, { trust, nowMs: Date.now(), ...more }));
+    const tampered = Buffer.from(pdf);
+    tampered.write('596', tampered.indexOf('595'));
+    expect((await send({ pdf: tampered.toString('base64') })).body).toMatchObject({
+      overall: 'invalid',
+      claims: { signature: { reason: 'pdf-signature-bad' } },
+    });
+    const long = await send({ pdf: Buffer.alloc(PDF_MAX_LENGTH + 1).toString('base64') });
+    expect([long.status, long.body.claims.document.reason]).toEqual([200, 'pdf-too-large']);
+    expect((await send({ pdf: 'no base64!' })).status).toBe(400);
   });
 
   it('calls random bytes and a tampered bundle invalid, each with its reason', async () => {

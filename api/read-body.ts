@@ -51,10 +51,10 @@ export async function readTextBody(req: IncomingMessage, maxBytes: number): Prom
   return decodeUtf8(Buffer.concat(parts));
 }
 
-/** The whole body as strict JSON, at most 1 MiB. Throws the errors of readTextBody and parseStrictJson. */
-export async function readJsonBody(req: IncomingMessage): Promise<unknown> {
+/** The whole body as strict JSON, at most 1 MiB unless told otherwise. Throws the errors of readTextBody and parseStrictJson. */
+export async function readJsonBody(req: IncomingMessage, maxBytes = MAX_JSON_BYTES): Promise<unknown> {
   requireMediaType(req, 'application/json');
-  return parseStrictJson(await readTextBody(req, MAX_JSON_BYTES));
+  return parseStrictJson(await readTextBody(req, maxBytes));
 }
 
 export function decodeUtf8(bytes: Uint8Array): string {

@@ -49,7 +49,7 @@ export interface ApiSettings {
 export type Access = 'public' | 'optional' | { readonly scope?: string; readonly roles?: readonly string[] };
 
 /** How the body is read: never beyond its limit. `proof` and `submission` also leave what they read in `res.locals`. */
-export type BodyKind = 'proof' | 'submission' | 'bundle' | 'grant' | 'command' | 'commands' | 'change';
+export type BodyKind = 'proof' | 'submission' | 'bundle' | 'pdf' | 'grant' | 'command' | 'commands' | 'change';
 
 export interface Route {
   readonly method: 'get' | 'post';

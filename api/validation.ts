@@ -52,6 +52,7 @@ const TYPES: Record<NonNullable<Route['body']>, readonly string[]> = {
   proof: ['application/json'],
   submission: ['application/json', 'application/x-ndjson'],
   bundle: ['application/json'],
+  pdf: ['application/json'],
   grant: ['application/jose', 'text/plain'],
   command: ['application/json'],
   commands: ['application/json'],

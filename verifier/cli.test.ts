@@ -49,6 +49,42 @@ describe('proofline verify', () => {
     expect(stdout).toMatch(/^Overall: valid$/m);
   });
 
+  it('judges a certificate PDF beside its bundle, with the result of the library', async () => {
+    const files = [
+      vector('pdf-good-b-lt', 'certificate.pdf'),
+      '--bundle',
+      vector('pdf-good-b-lt'),
+      '--trust',
+      vector('pdf-good-b-lt', 'trust.json'),
+    ];
+    const { code, stdout } = await run(['verify', ...files]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('PAdES B-LT');
+    expect(stdout).toMatch(/^ {2}bundle +valid +The PDF carries the certificate of the bundle, byte for byte\.$/m);
+    const json = await run(['verify', ...files, vector('good-anchored', 'file'), '--json']);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      overall: 'valid',
+      level: 'B-LT',
+      claims: { digest: { verdict: 'valid' }, bundle: { reason: 'bundle-equal' } },
+      bundle: { overall: 'valid' },
+    });
+  });
+
+  it('exits 1 on a PDF that was tampered with, is cut short or too long, and 2 on a bundle beside a bundle', async () => {
+    const trust = ['--trust', vector('pdf-b-t', 'trust.json')];
+    const long = join(folder, 'long.pdf');
+    writeFileSync(long, Buffer.concat([Buffer.from('%PDF-1.7\n'), Buffer.alloc(3_000_000)]));
+    for (const [path, reason] of [
+      [vector('pdf-bad-shadow-page', 'certificate.pdf'), 'pdf-changed-after-signature'],
+      [vector('pdf-bad-truncated', 'certificate.pdf'), 'pdf-malformed'],
+      [long, 'pdf-too-large'],
+    ] as const) {
+      const { code, stdout } = await run(['verify', path, '--json', ...trust]);
+      expect([code, JSON.parse(stdout).claims.document.reason]).toEqual([1, reason]);
+    }
+    expect((await run(['verify', ...GOOD, '--bundle', vector('good-anchored')])).code).toBe(2);
+  });
+
   it('opens no socket', async () => {
     const trap = join(folder, 'trap.mjs');
     writeFileSync(

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import type { Digest } from '../domain/digest.ts';
 import { parseTrustDocument } from '../domain/trust-parse.ts';
+import { verifyPdf } from './pdf/verify-pdf.ts';
 import type { ClaimResult } from './verdict.ts';
 import { verifyBundle } from './verify.ts';
 
@@ -17,11 +18,12 @@ interface Expected {
   readonly claims: Readonly<Record<string, { readonly verdict: string; readonly reason: string }>>;
 }
 
-describe.each(
-  readdirSync(FOLDER, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map(({ name }) => name),
-)('vector %s', (name) => {
+const NAMES = readdirSync(FOLDER, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
+const isPdf = (name: string): boolean => existsSync(join(FOLDER, name, 'certificate.pdf'));
+
+describe.each(NAMES.filter((name) => !isPdf(name)))('vector %s', (name) => {
   const at = (file: string): string => join(FOLDER, name, file);
   const expected = JSON.parse(readFileSync(at('expected.json'), 'utf8')) as Expected;
 
@@ -40,6 +42,29 @@ describe.each(
     expect({ overall: result.overall, claims }).toEqual({ overall: expected.overall, claims: expected.claims });
     expect(result.trust).toBe(trust === undefined ? 'own-keys' : 'pinned');
     expect(result.consulted).toEqual({ ledger: false });
+  });
+});
+
+describe.each(NAMES.filter(isPdf))('vector %s', (name) => {
+  const at = (file: string): string => join(FOLDER, name, file);
+  const expected = JSON.parse(readFileSync(at('expected.json'), 'utf8')) as Expected & { readonly level?: string };
+
+  it(`gives the expected verdicts: ${expected.says}`, async () => {
+    const trust = existsSync(at('trust.json')) ? parseTrustDocument(readFileSync(at('trust.json'), 'utf8')) : undefined;
+    const result = await verifyPdf(new Uint8Array(readFileSync(at('certificate.pdf'))), {
+      nowMs: Date.parse(expected.now),
+      ...(trust === undefined ? {} : { trust }),
+      ...(existsSync(at('bundle.json')) ? { bundle: readFileSync(at('bundle.json'), 'utf8') } : {}),
+    });
+    const claims = Object.fromEntries(
+      Object.entries<ClaimResult>(result.claims).map(([claim, { verdict, reason }]) => [claim, { verdict, reason }]),
+    );
+    const { overall, level } = result;
+    expect({ overall, level, claims }).toEqual({
+      overall: expected.overall,
+      level: expected.level,
+      claims: expected.claims,
+    });
   });
 });
 

@@ -407,6 +407,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/verify/pdf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Verify a certificate PDF, with or without its bundle and the digest of the file
+         * @description Nothing is stored. What this instance publishes about itself is what it trusts; the ledger is not consulted. A PDF that is too long, or no PDF, has a verdict too.
+         */
+        post: operations["verifyPdf"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/verify/{id}": {
         parameters: {
             query?: never;
@@ -1302,6 +1322,50 @@ export interface components {
             consulted: {
                 ledger: boolean;
             };
+        };
+        VerifyPdfInput: {
+            /** @description The file in base64 (RFC 4648 §4), padded. */
+            pdf: string;
+            /** @description Its bundle as downloaded, as an object or as its text. */
+            bundle?: Record<string, never> | string;
+            digest?: components["schemas"]["Digest"];
+        };
+        PdfVerification: {
+            overall: components["schemas"]["Verdict"];
+            claims: {
+                document: components["schemas"]["ClaimResult"];
+                attachment: components["schemas"]["ClaimResult"];
+                digest: components["schemas"]["ClaimResult"];
+                signature: components["schemas"]["ClaimResult"];
+                key: components["schemas"]["ClaimResult"];
+                timestamp: components["schemas"]["ClaimResult"];
+                validation: components["schemas"]["ClaimResult"];
+                archive: components["schemas"]["ClaimResult"];
+                bundle: components["schemas"]["ClaimResult"];
+            };
+            /**
+             * @description PAdES baseline level (EN 319 142-1)
+             * @enum {string}
+             */
+            level?: "B-B" | "B-T" | "B-LT" | "B-LTA";
+            revisions?: {
+                /** @enum {string} */
+                holds: "content" | "signature" | "validation-data" | "timestamp";
+                /** @description Bytes of the file at its end. */
+                end: number;
+            }[];
+            subject?: {
+                proof: components["schemas"]["Id"];
+                digest: components["schemas"]["Digest"];
+                certificateNumber: string;
+                time?: string;
+            };
+            /** @enum {string} */
+            trust: "pinned" | "own-keys";
+            consulted: {
+                ledger: boolean;
+            };
+            bundle?: components["schemas"]["Verification"];
         };
         PublicProof: {
             id: components["schemas"]["Id"];
@@ -2201,6 +2265,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Verification"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    verifyPdf: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VerifyPdfInput"];
+            };
+        };
+        responses: {
+            /** @description The verdicts. */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PdfVerification"];
                 };
             };
             default: components["responses"]["Problem"];

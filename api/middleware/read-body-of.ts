@@ -7,6 +7,8 @@ import { setSubmitted } from '../routes/requests.ts';
 
 /** Bytes of a licence grant. */
 const MAX_GRANT_BYTES = 64 * 1024;
+/** A PDF in base64, which is read to 2 MiB, and a bundle of 1 MiB. */
+const MAX_PDF_JSON_BYTES = 5 * 1024 * 1024;
 
 /** Reads the body as the route takes it and leaves it in `req.body` for the contract's validation. */
 export function readBody(kind: BodyKind | undefined): RequestHandler {
@@ -37,6 +39,8 @@ async function read(kind: BodyKind, req: Request, res: Response): Promise<unknow
     case 'commands':
     case 'change':
       return readJsonBody(req);
+    case 'pdf':
+      return readJsonBody(req, MAX_PDF_JSON_BYTES);
     case 'grant':
       requireMediaType(req, 'application/jose', 'text/plain');
       return readTextBody(req, MAX_GRANT_BYTES);

@@ -8,12 +8,20 @@ import type { TrustDocument } from '../../domain/trust.ts';
 import { readEvidence } from '../../store/bundles.read.ts';
 import { findProofsOfDigest } from '../../store/public-proofs.read.ts';
 import { readTrustDocument } from '../../store/trust.read.ts';
-import { type VerificationResult, verifyBundle } from '../../verifier/index.ts';
+import { type VerificationResult, verifyBundle, verifyPdf } from '../../verifier/index.ts';
 import { callerOf } from '../caller.ts';
 import type { ApiDeps, Route } from '../route.ts';
 
 export const verificationRoutes: readonly Route[] = [
   { method: 'post', path: '/v1/verify', access: 'public', isRateLimited: true, body: 'bundle', answer: verifyGiven },
+  {
+    method: 'post',
+    path: '/v1/verify/pdf',
+    access: 'public',
+    isRateLimited: true,
+    body: 'pdf',
+    answer: verifyPdfGiven,
+  },
   { method: 'get', path: '/v1/verify', access: 'optional', isRateLimited: true, answer: verifyDigest },
   { method: 'get', path: '/v1/verify/{id}', access: 'public', isRateLimited: true, answer: verifyStored },
 ];
@@ -30,6 +38,18 @@ async function verifyGiven(req: Request, res: Response, deps: ApiDeps): Promise<
   res.json(
     await verifyBundle(bundle, { trust, nowMs: deps.clock.nowMs(), ...(digest === undefined ? {} : { digest }) }),
   );
+}
+
+async function verifyPdfGiven(req: Request, res: Response, deps: ApiDeps): Promise<void> {
+  const { pdf, bundle, digest } = req.body as { pdf: string; bundle?: unknown; digest?: Digest };
+  const trust = await readTrustDocument(deps.db);
+  const options = {
+    trust,
+    nowMs: deps.clock.nowMs(),
+    ...(bundle === undefined ? {} : { bundle }),
+    ...(digest === undefined ? {} : { digest }),
+  };
+  res.json(await verifyPdf(new Uint8Array(Buffer.from(pdf, 'base64')), options));
 }
 
 async function verifyStored(req: Request, res: Response, deps: ApiDeps): Promise<void> {

@@ -86,12 +86,13 @@ export function trustOf(world: PdfWorld, trust: TrustDocument): TrustDocument {
 
 export type Levels = Readonly<Record<'B-T' | 'B-LT' | 'B-LTA' | 'renewed', Uint8Array>>;
 
-/** Signed at `atMs`, lists an hour later, stamped two hours later, renewed after three and four. */
-export async function makeLevels(world: PdfWorld, unsigned: Uint8Array): Promise<Levels> {
+/** `tokenReserve`: room for each token, bytes. Signed at `atMs`, lists an hour later, stamped two hours later, renewed after three and four. */
+export async function makeLevels(world: PdfWorld, unsigned: Uint8Array, tokenReserve?: number): Promise<Levels> {
   const { clock, atMs, key, authority } = world;
   clock.nowMs = atMs;
   const at = new Date(atMs).toISOString();
-  const first = await signPdf(unsigned, { level: 'B-T', key, authority, name: 'Proofline test', at });
+  const room = tokenReserve === undefined ? {} : { tokenReserve };
+  const first = await signPdf(unsigned, { level: 'B-T', key, authority, name: 'Proofline test', at, ...room });
   const bt = first['B-T'] as Uint8Array;
   const lists = (hours: number) => ({
     chain: key.chain,
@@ -102,9 +103,9 @@ export async function makeLevels(world: PdfWorld, unsigned: Uint8Array): Promise
   });
   const blt = await extendToLt(bt, { ...lists(1), token: tokenOf(bt) });
   clock.nowMs = atMs + 2 * HOUR_MS;
-  const blta = await extendToLta(blt, authority);
+  const blta = await extendToLta(blt, authority, tokenReserve);
   clock.nowMs = atMs + 4 * HOUR_MS;
-  const renewed = await renewLta(blta, authority, lists(3));
+  const renewed = await renewLta(blta, authority, { ...lists(3), ...room });
   clock.nowMs = atMs;
   return { 'B-T': bt, 'B-LT': blt, 'B-LTA': blta, renewed };
 }

@@ -1,12 +1,13 @@
 /**
- * Writes `verifier/vectors/` anew: `node test/vectors/make.ts`. Keys follow from seeds; ECDSA signatures and so tokens,
+ * Writes `verifier/vectors/` anew: `node test/vectors/make.ts`; with `pdf` as argument, those of certificate PDFs alone. Keys follow from seeds; ECDSA signatures and so tokens,
  * seals and leaves differ from run to run, so the folder is only rewritten on purpose.
  */
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { badVectors } from './bad-vectors.ts';
 import { goodVectors } from './good-vectors.ts';
 import { malformedVectors } from './malformed-vectors.ts';
+import { GOOD_PDF, type PdfVector, pdfVectors } from './pdf-vectors.ts';
 import { makeScene } from './scene.ts';
 import { GOOD, NOW, type Vector } from './vector.ts';
 
@@ -36,8 +37,34 @@ async function writeVector(vector: Vector): Promise<void> {
   await writeFile(join(folder, 'expected.json'), json(expected));
 }
 
+async function writePdfVector({ name, says, pdf, bundle, trust, overall, claims, level }: PdfVector): Promise<void> {
+  const folder = join(target, name);
+  await mkdir(folder, { recursive: true });
+  const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
+  await writeFile(join(folder, 'certificate.pdf'), pdf);
+  if (bundle !== undefined) await writeFile(join(folder, 'bundle.json'), json(bundle));
+  if (trust !== undefined) await writeFile(join(folder, 'trust.json'), json(trust));
+  const expected = {
+    says,
+    now: NOW,
+    overall,
+    ...(level === undefined ? {} : { level }),
+    claims: Object.fromEntries(
+      Object.entries({ ...GOOD_PDF, ...claims }).map(([claim, [verdict, reason]]) => [claim, { verdict, reason }]),
+    ),
+  };
+  await writeFile(join(folder, 'expected.json'), json(expected));
+}
+
 const scene = await makeScene();
+const pdfs = await pdfVectors(scene);
+for (const folder of await readdir(target))
+  if (folder.startsWith('pdf-')) await rm(join(target, folder), { recursive: true });
+for (const vector of pdfs) await writePdfVector(vector);
+process.stdout.write(`${pdfs.length} PDF vectors in ${target}\n`);
+if (process.argv[2] === 'pdf') process.exit();
 const vectors = [...(await goodVectors(scene)), ...(await badVectors(scene)), ...malformedVectors(scene)];
-await rm(target, { recursive: true, force: true });
+for (const folder of await readdir(target))
+  if (!folder.startsWith('pdf-')) await rm(join(target, folder), { recursive: true });
 for (const vector of vectors) await writeVector(vector);
 process.stdout.write(`${vectors.length} vectors in ${target}\n`);

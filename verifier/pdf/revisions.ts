@@ -6,7 +6,7 @@
 import { entryOf, nameOf, type PdfDict, PdfFault, type PdfObject, PdfScanner, type PdfValue } from './scan.ts';
 
 /** Longest file that is read, in bytes. A certificate has some ten thousand, each renewal adds as many. */
-export const PDF_MAX_LENGTH = 4 * 1_048_576;
+export const PDF_MAX_LENGTH = 2 * 1_048_576;
 const MAX_REVISIONS = 64;
 const MAX_OBJECTS = 4_096;
 

@@ -478,6 +478,57 @@ export type Verification = {
     };
 };
 
+export type VerifyPdfInput = {
+    /**
+     * The file in base64 (RFC 4648 §4), padded.
+     */
+    pdf: string;
+    /**
+     * Its bundle as downloaded, as an object or as its text.
+     */
+    bundle?: {
+        [key: string]: unknown;
+    } | string;
+    digest?: Digest;
+};
+
+export type PdfVerification = {
+    overall: Verdict;
+    claims: {
+        document: ClaimResult;
+        attachment: ClaimResult;
+        digest: ClaimResult;
+        signature: ClaimResult;
+        key: ClaimResult;
+        timestamp: ClaimResult;
+        validation: ClaimResult;
+        archive: ClaimResult;
+        bundle: ClaimResult;
+    };
+    /**
+     * PAdES baseline level (EN 319 142-1)
+     */
+    level?: 'B-B' | 'B-T' | 'B-LT' | 'B-LTA';
+    revisions?: Array<{
+        holds: 'content' | 'signature' | 'validation-data' | 'timestamp';
+        /**
+         * Bytes of the file at its end.
+         */
+        end: number;
+    }>;
+    subject?: {
+        proof: Id;
+        digest: Digest;
+        certificateNumber: string;
+        time?: string;
+    };
+    trust: 'pinned' | 'own-keys';
+    consulted: {
+        ledger: boolean;
+    };
+    bundle?: Verification;
+};
+
 export type PublicProof = {
     id: Id;
     state: ProofState;
@@ -1488,6 +1539,31 @@ export type VerifyBundleResponses = {
 };
 
 export type VerifyBundleResponse = VerifyBundleResponses[keyof VerifyBundleResponses];
+
+export type VerifyPdfData = {
+    body: VerifyPdfInput;
+    path?: never;
+    query?: never;
+    url: '/v1/verify/pdf';
+};
+
+export type VerifyPdfErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type VerifyPdfError = VerifyPdfErrors[keyof VerifyPdfErrors];
+
+export type VerifyPdfResponses = {
+    /**
+     * The verdicts.
+     */
+    200: PdfVerification;
+};
+
+export type VerifyPdfResponse = VerifyPdfResponses[keyof VerifyPdfResponses];
 
 export type VerifyProofData = {
     body?: never;
