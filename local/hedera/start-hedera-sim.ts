@@ -21,9 +21,10 @@ import {
   startMirror,
 } from './running-mirrors.ts';
 import { startNodes } from './running-nodes.ts';
+import { publicKeyOf } from './sign-transaction.ts';
 import { createSimClock, type SimClock } from './sim-clock.ts';
 import { addGenesisAccount, type GenesisAccount, TREASURY } from './state.ts';
-import { createTreasury, publicKeyOf, type Treasury } from './treasury.ts';
+import { createTreasury, type Treasury } from './treasury.ts';
 
 export { NODE_PORT } from './running-nodes.ts';
 

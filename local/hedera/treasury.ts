@@ -1,7 +1,7 @@
 /** Transactions of the simulator's own treasury: accounts and topics for those who set a network up. */
-import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
-import { proto } from '@hiero-ledger/proto';
+import type { proto } from '@hiero-ledger/proto';
 import type { Ledger } from './ledger.ts';
+import { signByEd25519, signTransaction } from './sign-transaction.ts';
 import type { SimClock } from './sim-clock.ts';
 import { DEFAULT_AUTO_RENEW_SECONDS, TREASURY } from './state.ts';
 import { accountId, nanosToTime, toLong } from './wire.ts';
@@ -19,16 +19,9 @@ export interface Treasury {
   createTopic(input: { submitKey?: PublicKey; memo?: string }): string;
 }
 
-/** The 32 bytes of the public half. */
-export function publicKeyOf(privateKeyPem: string): Uint8Array {
-  const spki = createPublicKey(privateKeyPem).export({ format: 'der', type: 'spki' });
-  return Uint8Array.from(spki.subarray(-32));
-}
-
 /** `node`: the account of a node that takes its transactions. */
 export function createTreasury(ledger: Ledger, clock: SimClock, node: () => string, privateKeyPem: string): Treasury {
-  const key = createPrivateKey(privateKeyPem);
-  const publicKey = publicKeyOf(privateKeyPem);
+  const signer = signByEd25519(privateKeyPem);
   let lastStart = 0n;
   const execute = (content: proto.ITransactionBody): string => {
     const wanted = clock.ingestNanos() - 1_000_000_000n;
@@ -41,8 +34,7 @@ export function createTreasury(ledger: Ledger, clock: SimClock, node: () => stri
         transactionFee: toLong(100n * TINYBARS_PER_HBAR),
         transactionValidDuration: { seconds: toLong(120n) },
       },
-      key,
-      publicKey,
+      [signer],
     );
     const { entity } = ledger.executeNow(node(), bytes);
     if (entity === undefined) throw new Error('the transaction created nothing');
@@ -70,11 +62,4 @@ export function createTreasury(ledger: Ledger, clock: SimClock, node: () => stri
 function keyOf(key: PublicKey): proto.IKey {
   if (!(key instanceof Uint8Array)) return key;
   return key.length === ED25519_KEY_BYTES ? { ed25519: key } : { ECDSASecp256k1: key };
-}
-
-function signTransaction(body: proto.ITransactionBody, key: KeyObject, publicKey: Uint8Array): Uint8Array {
-  const bodyBytes = proto.TransactionBody.encode(body).finish();
-  const pair = { pubKeyPrefix: publicKey, ed25519: sign(null, bodyBytes, key) };
-  const signedTransactionBytes = proto.SignedTransaction.encode({ bodyBytes, sigMap: { sigPair: [pair] } }).finish();
-  return proto.Transaction.encode({ signedTransactionBytes }).finish();
 }
