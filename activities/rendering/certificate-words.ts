@@ -93,6 +93,7 @@ const en: Words = {
   date: (year, month, day) => `${day} ${ENGLISH_MONTHS[month - 1]} ${year}`,
 };
 
+// A French colon, semicolon or quotation mark never stands alone at the end or head of a line: no-break spaces before and in them.
 const fr: Words = {
   locale: 'fr-FR',
   title: 'Certificat de preuve numérique',
@@ -109,14 +110,15 @@ const fr: Words = {
     reference: 'Preuve',
     later: 'Additif',
   },
-  timestampBy: (authority) => `Horodatage RFC 3161 de l’autorité « ${authority} »`,
+  timestampBy: (authority) => `Horodatage RFC 3161 de l’autorité «\u00a0${authority}\u00a0»`,
   anchored: (kind, network, place, time) =>
-    `Inscrit sur le ${kind === 'public' ? `registre public Hedera ${network}` : kind === 'test' ? `registre de test Hedera ${network}` : `registre simulé « ${network} »`}, ${place}, à l’heure de consensus du ${time} (UTC).`,
-  messageOf: (topic, message) => `sujet ${topic}, message nº ${message}`,
+    `Inscrit sur le ${kind === 'public' ? `registre public Hedera ${network}` : kind === 'test' ? `registre de test Hedera ${network}` : `registre simulé «\u00a0${network}\u00a0»`}, ${place}, à l’heure de consensus du ${time} (UTC).`,
+  messageOf: (topic, message) => `sujet ${topic}, message nº\u00a0${message}`,
   callOf: (contract, transaction) => `contrat ${contract}, transaction ${transaction}`,
   notAnchored:
     'Aucun ancrage ne couvrait cette preuve lors de la rédaction du certificat. Elle repose sur le journal signé et sur l’horodatage RFC 3161.',
-  logEntry: (index, origin, size) => `Entrée nº ${index} du journal ${origin}, sous l’arbre signé de ${size} entrées`,
+  logEntry: (index, origin, size) =>
+    `Entrée nº\u00a0${index} du journal ${origin}, sous l’arbre signé de ${size} entrées`,
   proves: 'Ce que prouve ce certificat',
   provesText: [
     'Qu’un contenu portant exactement cette empreinte existait à l’heure certifiée et a été scellé sous le compte du titulaire.',
@@ -124,20 +126,21 @@ const fr: Words = {
   ],
   verify: 'Comment le vérifier',
   verifySteps: (alg, attachment) => [
-    `Calculez l’empreinte ${alg} du fichier : elle doit être égale à celle ci-dessus, chiffre pour chiffre.`,
+    `Calculez l’empreinte ${alg} du fichier\u00a0: elle doit être égale à celle ci-dessus, chiffre pour chiffre.`,
     'Ouvrez l’adresse ci-dessous ou scannez le code, puis comparez numéro, empreinte et heure.',
-    `Sans nous faire confiance : téléchargez-y le dossier de preuve et lancez « proofline verify », hors ligne. Les données signées sont jointes à ce PDF : ${attachment}.`,
+    `Sans nous faire confiance\u00a0: téléchargez-y le dossier de preuve et lancez «\u00a0proofline verify\u00a0», hors ligne. Les données signées sont jointes à ce PDF\u00a0: ${attachment}.`,
   ],
   scan: 'Page de vérification',
   limits: 'Réserves',
   testNetwork: (network) =>
-    `Le registre est le réseau de test ${network} : ses inscriptions peuvent être effacées et n’ont pas valeur de preuve publique.`,
-  simulated: 'Le registre est un simulateur sur une seule machine : ses inscriptions ne sont pas une preuve publique.',
+    `Le registre est le réseau de test ${network}\u00a0: ses inscriptions peuvent être effacées et n’ont pas valeur de preuve publique.`,
+  simulated:
+    'Le registre est un simulateur sur une seule machine\u00a0: ses inscriptions ne sont pas une preuve publique.',
   selfOperated:
-    'L’autorité d’horodatage est exploitée par l’émetteur lui-même : ce n’est ni un tiers indépendant ni un tiers qualifié.',
-  developmentKey: 'Ce document est signé par une clé de développement : c’est un spécimen sans valeur probante.',
+    'L’autorité d’horodatage est exploitée par l’émetteur lui-même\u00a0: ce n’est ni un tiers indépendant ni un tiers qualifié.',
+  developmentKey: 'Ce document est signé par une clé de développement\u00a0: c’est un spécimen sans valeur probante.',
   footer: (sha256) =>
-    `Signé et horodaté électroniquement (PAdES) ; une copie imprimée ne porte pas de signature. SHA-256 du JSON canonique joint : ${sha256}`,
+    `Signé et horodaté électroniquement (PAdES)\u00a0; une copie imprimée ne porte pas de signature. SHA-256 du JSON canonique joint\u00a0: ${sha256}`,
   page: (n, of) => `Page ${n} sur ${of}`,
   date: (year, month, day) => `${day === 1 ? '1er' : day} ${FRENCH_MONTHS[month - 1]} ${year}`,
 };

@@ -19,6 +19,9 @@ const LEFT = PAGE.margin;
 const RIGHT = PAGE.width - PAGE.margin;
 const WIDTH = RIGHT - LEFT;
 const LABEL_WIDTH = 112;
+/** Where the foot begins, and what the part above it needs. */
+const FOOT = PAGE.height - 74;
+const VERIFICATION_HEIGHT = 156;
 const INK = '#1b1b1f';
 const QUIET = '#5c6068';
 const HAIR = '#c9ccd1';
@@ -92,13 +95,28 @@ function collect(doc: Doc): Promise<Uint8Array> {
 
 function drawPage(doc: Doc, view: CertificateView, words: Words): void {
   const { payload, brand } = view;
+  openPage(doc, brand.colour);
   let y = drawHead(doc, view, words);
   y = drawStatement(doc, view, words, y);
   y = drawDigest(doc, payload, words, brand.colour, y + 16);
   y = drawFacts(doc, view, words, y + 14);
   y = drawLimits(doc, limitsOf(view, words), words, y + 12);
+  const pages = y + 14 + VERIFICATION_HEIGHT <= FOOT ? 1 : 2;
+  if (pages === 2) {
+    // Long names, a long digest and every limit at once leave no room below them.
+    drawFoot(doc, view, words, 1, pages);
+    doc.addPage();
+    openPage(doc, brand.colour);
+    y = 40;
+  }
   drawVerification(doc, payload, words, brand.colour, y + 14);
-  drawFoot(doc, view, words);
+  drawFoot(doc, view, words, pages, pages);
+}
+
+/** What is placed low must not call for another page by itself. */
+function openPage(doc: Doc, colour: string): void {
+  doc.page.margins.bottom = 0;
+  doc.rect(0, 0, PAGE.width, 9).fill(colour);
 }
 
 function text(doc: Doc, face: Face, size: number, colour: string): Doc {
@@ -106,14 +124,16 @@ function text(doc: Doc, face: Face, size: number, colour: string): Doc {
 }
 
 function drawHead(doc: Doc, { payload, brand }: CertificateView, words: Words): number {
-  doc.rect(0, 0, PAGE.width, 9).fill(brand.colour);
   const top = 40;
   let x = LEFT;
   if (brand.logo !== undefined) {
-    doc.image(Buffer.from(brand.logo), LEFT, top - 4, { fit: [96, 34] });
-    x += 108;
+    doc.image(Buffer.from(brand.logo), LEFT, top - 4, { fit: [64, 34] });
+    x += 76;
   }
-  text(doc, 'serif', 15, brand.colour).text(brand.name, x, top, { width: RIGHT - 190 - x, lineGap: 1 });
+  text(doc, 'serif', brand.name.length > 48 ? 10.5 : 15, brand.colour).text(brand.name, x, top, {
+    width: RIGHT - 190 - x,
+    lineGap: 1,
+  });
   const nameEnd = doc.y;
   text(doc, 'sans', 7.5, QUIET).text(words.number.toUpperCase(), RIGHT - 190, top, {
     width: 190,
@@ -216,7 +236,7 @@ function anchorWords(anchor: CertificatePayload['anchor'] | AnchorEntry, words: 
 }
 
 /** What a reader must know before relying on the page; empty on a public ledger with foreign authorities. */
-function limitsOf(view: CertificateView, words: Words): readonly string[] {
+export function limitsOf(view: CertificateView, words: Words): readonly string[] {
   const { anchor } = view.payload;
   const networks = ['none' in anchor ? undefined : anchor.network, view.laterAnchor?.network].filter(
     (network): network is string => network !== undefined,
@@ -282,14 +302,19 @@ function drawQr(doc: Doc, url: string, left: number, top: number): void {
   doc.link(left, top, QR_SIZE, QR_SIZE, url, PRINTED);
 }
 
-function drawFoot(doc: Doc, { payload, payloadBytes, brand }: CertificateView, words: Words): void {
-  const y = PAGE.height - 74;
+function drawFoot(
+  doc: Doc,
+  { payload, payloadBytes, brand }: CertificateView,
+  words: Words,
+  page: number,
+  pages: number,
+): void {
+  const y = FOOT;
   const { verify } = payload.links;
-  doc.page.margins.bottom = 0;
   doc.moveTo(LEFT, y).lineTo(RIGHT, y).lineWidth(0.4).stroke(HAIR);
   text(doc, 'mono', 8, brand.colour).text(verify, LEFT, y + 7, { width: WIDTH, lineBreak: false });
   doc.link(LEFT, y + 6, Math.min(WIDTH, doc.widthOfString(verify)), 11, verify, PRINTED);
   const sha256 = createHash('sha256').update(payloadBytes).digest('hex');
   text(doc, 'sans', 7, QUIET).text(words.footer(sha256), LEFT, y + 22, { width: WIDTH - 70, lineGap: 1 });
-  text(doc, 'sans', 7, QUIET).text(words.page(1, 1), RIGHT - 66, y + 22, { width: 66, align: 'right' });
+  text(doc, 'sans', 7, QUIET).text(words.page(page, pages), RIGHT - 66, y + 22, { width: 66, align: 'right' });
 }

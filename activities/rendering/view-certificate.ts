@@ -12,9 +12,9 @@ export function viewCertificate(source: CertificateSource, isDevelopmentKey: boo
     // The store holds the very text that was signed.
     payload: JSON.parse(payload) as CertificatePayload,
     payloadBytes: utf8.encode(payload),
-    holder: tenantName,
+    holder: shorten(tenantName),
     brand: {
-      name: brand.name ?? tenantName,
+      name: shorten(brand.name ?? tenantName),
       colour,
       ...(brand.logo === undefined ? {} : { logo: new Uint8Array(Buffer.from(brand.logo, 'base64')) }),
     },
@@ -22,4 +22,12 @@ export function viewCertificate(source: CertificateSource, isDevelopmentKey: boo
     isDevelopmentKey,
     ...(source.laterAnchor === undefined ? {} : { laterAnchor: source.laterAnchor }),
   };
+}
+
+/** Names beyond this would push the page's foot down. */
+const MAX_NAME = 120;
+
+function shorten(name: string): string {
+  const characters = [...name];
+  return characters.length <= MAX_NAME ? name : `${characters.slice(0, MAX_NAME - 1).join('')}…`;
 }
