@@ -142,6 +142,8 @@ export function tamperedPdfs({ 'B-LTA': blta, 'B-LT': blt, 'B-T': bt }: Levels):
       [file.size, '<</Type /Annot /Subtype /FreeText /Rect [50 50 300 100] /Contents (Other) /DA (/F1 12 Tf)>>'],
     ];
   });
+  // The page may refer to an object that is not there; an update must not bring it, whatever it looks like.
+  const gap = fillsGap(blt);
   const bad = (
     name: string,
     bytes: Uint8Array,
@@ -176,6 +178,7 @@ export function tamperedPdfs({ 'B-LTA': blta, 'B-LT': blt, 'B-T': bt }: Levels):
       'document',
       'pdf-changed-after-signature',
     ),
+    bad('gap-filled-by-update', gap, 'document', 'pdf-changed-after-signature'),
     bad('bytes-after-end', concatBytes(blt, Buffer.from('more\n')), 'document', 'pdf-malformed'),
     bad('truncated', blt.subarray(0, blt.length - 400), 'document', 'pdf-malformed'),
     bad('too-large', long, 'document', 'pdf-too-large'),
@@ -189,6 +192,18 @@ function readsEmbedded(file: ReturnType<typeof openPdf>, number: number): boolea
   } catch {
     return false;
   }
+}
+
+/** Validation data under a number that the signed trailer counts but no object had. */
+function fillsGap(pdf: Uint8Array): Uint8Array {
+  const out = Buffer.from(pdf);
+  const [, signed = 0] = revisionEnds(pdf);
+  const at = out.lastIndexOf('/Size ', signed, 'latin1') + '/Size '.length;
+  const size = /^\d+/.exec(out.toString('latin1', at, at + 8))?.[0] ?? '';
+  const grown = String(Number(size) + 9);
+  if (grown.length !== size.length) throw new Error('the number of objects has another length');
+  out.write(grown, at, 'latin1');
+  return new Uint8Array(out);
 }
 
 /** One hex digit of a token becomes another. */

@@ -19,7 +19,13 @@ export function findForbiddenChange(
     compareCatalogs({ before, after, update, explained }, signed.trailer);
   if (why !== undefined) return why;
   const strange = [...update.objects.keys()].find((number) => !explained.has(number));
-  return strange === undefined ? undefined : describe(strange, before);
+  if (strange !== undefined) return describe(strange, before);
+  // A number that was free under the signature may be one that a signed object refers to.
+  const size = signed.trailer.entries.get('Size');
+  const filled = [...update.objects.keys()].find(
+    (number) => !before.has(number) && size?.kind === 'number' && number < size.value,
+  );
+  return filled === undefined ? undefined : `object ${filled} fills a gap that was signed`;
 }
 
 interface Change {
