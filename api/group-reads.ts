@@ -4,15 +4,17 @@
  * by then.
  */
 import type { ProofId, TenantId } from '../domain/ids.ts';
+import type { ProofState } from '../domain/states.ts';
 import type { Db } from '../store/pool.ts';
-import { type EarlierQuestion, type ProofRow, readEarlier, readProofs } from '../store/proofs.read.ts';
+import { type ProofRow, readProofs, readStates } from '../store/proofs.read.ts';
 import { withTenant } from '../store/tenant-scope.ts';
 
 /** The reads that every single proof needs. */
 export interface Reads {
   /** The tenant's proof; undefined if it has none of that id. */
   proof(tenant: TenantId, id: ProofId): Promise<ProofRow | undefined>;
-  earlier(tenant: TenantId, question: EarlierQuestion): Promise<readonly ProofId[]>;
+  /** Its state alone, for whoever is about to wait for another. */
+  state(tenant: TenantId, id: ProofId): Promise<ProofState | undefined>;
 }
 
 export function createReads(db: Db): Reads {
@@ -23,8 +25,11 @@ export function createReads(db: Db): Reads {
         return ids.map((id) => found.get(id));
       }),
     ),
-    earlier: groupReads((tenant, questions: readonly EarlierQuestion[]) =>
-      withTenant(db, tenant, (tx) => readEarlier(tx, tenant, questions)),
+    state: groupReads((tenant, ids: readonly ProofId[]) =>
+      withTenant(db, tenant, async (tx) => {
+        const found = await readStates(tx, ids);
+        return ids.map((id) => found.get(id));
+      }),
     ),
   };
 }

@@ -5,16 +5,13 @@ import { systemClock } from '../domain/clock.ts';
 import { timeOrderedId } from '../domain/ids.ts';
 import { createAcceptor } from '../store/accept.ts';
 import { listen } from '../store/listen.ts';
-import { readPending } from '../store/pending.read.ts';
 import { createPool } from '../store/pool.ts';
-import { withTenant } from '../store/tenant-scope.ts';
 import { createApp } from './app.ts';
 import { readConfig } from './config.ts';
 import { createReads } from './group-reads.ts';
 import { createHealthServer } from './health.ts';
 import { createKeyRing } from './key-ring.ts';
 import { createMetrics } from './metrics.ts';
-import { createPendingLimit } from './pending-limit.ts';
 import { createPooledRandom } from './pooled-random.ts';
 import { createRateLimiter } from './rate-limit.ts';
 import { createApiServer, drain, listenOn } from './server.ts';
@@ -46,7 +43,6 @@ const app = await createApp({
   db,
   acceptor,
   reads: createReads(db),
-  pending: createPendingLimit((tenant) => withTenant(db, tenant, readPending), clock),
   keys: createKeyRing(db, clock),
   waiters,
   verifyLimit: createRateLimiter(clock),

@@ -8,7 +8,6 @@ import type { Db } from '../store/pool.ts';
 import type { Reads } from './group-reads.ts';
 import type { KeyRing } from './key-ring.ts';
 import type { Metrics } from './metrics.ts';
-import type { PendingLimit } from './pending-limit.ts';
 import type { RateLimiter } from './rate-limit.ts';
 import type { Waiters } from './waiters.ts';
 
@@ -17,7 +16,6 @@ export interface ApiDeps {
   readonly db: Db;
   readonly acceptor: Acceptor;
   readonly reads: Reads;
-  readonly pending: PendingLimit;
   readonly keys: KeyRing;
   readonly waiters: Waiters;
   readonly verifyLimit: RateLimiter;

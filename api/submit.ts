@@ -7,7 +7,6 @@ import { SALT_LENGTH } from '../domain/statement.ts';
 import { type AnchorPolicy, resolveAnchorPolicy } from '../domain/states.ts';
 import type { AcceptProof, AcceptRequest } from '../store/accept.ts';
 import type { TenantKey } from '../store/api-keys.ts';
-import { readEarlier } from '../store/proofs.read.ts';
 import { readByIdempotencyKey } from '../store/submissions.read.ts';
 import { withTenant } from '../store/tenant-scope.ts';
 import type { Submitted } from './read-submission.ts';
@@ -37,14 +36,10 @@ export async function submit(
 ): Promise<SubmitResult> {
   checkIdempotencyKey(idempotencyKey);
   const request = createRequest(deps, caller, route, idempotencyKey, submitted);
-  // Both at once: proofs accepted in the same moment count as neither earlier nor later.
-  const [outcome, earlier] = await Promise.all([
-    admit(deps, request).then((isAdmitted) => (isAdmitted ? deps.acceptor.accept(request) : 'duplicate')),
-    findEarlier(deps, request),
-  ]);
-  if (outcome === 'accepted') {
+  const accepted = await deps.acceptor.accept(request);
+  if (accepted.outcome === 'accepted') {
     deps.metrics.proofsAccepted.inc(request.proofs.length);
-    return { outcome, request, earlier };
+    return { outcome: 'accepted', request, earlier: accepted.earlier };
   }
   // The winner has committed: a twin in the same group, or a request of before.
   const first = await findFirst(deps, request);
@@ -52,18 +47,6 @@ export async function submit(
     throw new ProoflineError('STORE_UNAVAILABLE', 'the submission of this idempotency key cannot be read yet');
   if (first.bodyHash !== submitted.bodyHash) throw new ProoflineError('IDEMPOTENCY_KEY_REUSED');
   return { outcome: 'replayed', submission: first.id, firstProof: first.firstProof };
-}
-
-/** Whether there is room; false if there is none and none is needed, for a repeat. Throws TOO_MANY_PENDING. */
-async function admit(deps: ApiDeps, request: AcceptRequest): Promise<boolean> {
-  try {
-    await deps.pending.admit(request.tenant, request.proofs.length);
-    return true;
-  } catch (error) {
-    const isFull = error instanceof ProoflineError && error.code === 'TOO_MANY_PENDING';
-    if (isFull && (await findFirst(deps, request)) !== undefined) return false;
-    throw error;
-  }
 }
 
 /** The submission accepted under the request's idempotency key, if there is one. */
@@ -78,20 +61,6 @@ async function findFirst(
 /** Throws IDEMPOTENCY_KEY_MALFORMED. */
 export function checkIdempotencyKey(key: string | undefined): void {
   if (key !== undefined && !IDEMPOTENCY_KEY.test(key)) throw new ProoflineError('IDEMPOTENCY_KEY_MALFORMED');
-}
-
-/** By digest. A lone digest shares its read with others; a list is a read of its own. */
-async function findEarlier(
-  { db, reads }: ApiDeps,
-  { tenant, receivedAt, proofs }: AcceptRequest,
-): Promise<ReadonlyMap<string, readonly ProofId[]>> {
-  const questions = [...new Set(proofs.map(({ digest }) => digest))].map((digest) => ({ digest, before: receivedAt }));
-  const [only] = questions;
-  const answers =
-    only !== undefined && questions.length === 1
-      ? [await reads.earlier(tenant, only)]
-      : await withTenant(db, tenant, (tx) => readEarlier(tx, tenant, questions));
-  return new Map(questions.flatMap(({ digest }, i) => (answers[i]?.length ? [[digest, answers[i]] as const] : [])));
 }
 
 function createRequest(

@@ -5,14 +5,11 @@ import { pino } from 'pino';
 import { type Clock, systemClock } from '../domain/clock.ts';
 import { createAcceptor } from '../store/accept.ts';
 import { listen } from '../store/listen.ts';
-import { readPending } from '../store/pending.read.ts';
-import { withTenant } from '../store/tenant-scope.ts';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
 import { createApp } from './app.ts';
 import { createReads } from './group-reads.ts';
 import { createKeyRing } from './key-ring.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { createPendingLimit } from './pending-limit.ts';
 import { createRateLimiter } from './rate-limit.ts';
 import { createApiServer, drain, listenOn } from './server.ts';
 import { createWaiters } from './waiters.ts';
@@ -59,7 +56,6 @@ export async function startTestServer({
       onGroup: (requests, proofs) => void groups.push({ requests, proofs }),
     }),
     reads: createReads(db),
-    pending: createPendingLimit((tenant) => withTenant(db, tenant, readPending), clock),
     keys: createKeyRing(db, clock, 0),
     waiters,
     verifyLimit: createRateLimiter(clock, burst),

@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ProofId, SubmissionId } from '../domain/ids.ts';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
 import { type SeededTenant, seedTenant } from '../test/support/seed.ts';
-import { type Acceptor, type AcceptRequest, createAcceptor } from './accept.ts';
+import { type AcceptOutcome, type Acceptor, type AcceptProof, type AcceptRequest, createAcceptor } from './accept.ts';
 import type { Queryable } from './pool.ts';
 
 let database: TestDatabase;
@@ -61,7 +61,9 @@ describe('requests that arrive while an insert is under way', () => {
       onGroup,
     });
     const requests = [1, 1, 1, 1, 1, 1, 8, 8, 30, 1].map((proofs) => requestOf(proofs));
-    expect(await Promise.all(requests.map((request) => bounded.accept(request)))).toEqual(Array(10).fill('accepted'));
+    expect(await Promise.all(requests.map((request) => bounded.accept(request)))).toMatchObject(
+      Array(10).fill({ outcome: 'accepted' }),
+    );
     expect(groups).toEqual([
       { requests: 1, proofs: 1 },
       { requests: 4, proofs: 4 },
@@ -85,7 +87,7 @@ describe('requests that arrive while an insert is under way', () => {
   it('of twins one is accepted and the other a duplicate, with one set of proofs', async () => {
     const twins = [1, 2, 3].map(() => requestOf(2, { idempotencyKey: 'twin' }));
     const outcomes = await Promise.all([requestOf(), ...twins].map((request) => acceptor.accept(request)));
-    expect(outcomes.filter((outcome) => outcome === 'duplicate')).toHaveLength(2);
+    expect(outcomes.filter(({ outcome }) => outcome === 'duplicate')).toHaveLength(2);
     expect((await Promise.all(twins.map(storedProofs))).sort()).toEqual([0, 0, 2]);
   });
 
@@ -100,9 +102,50 @@ describe('requests that arrive while an insert is under way', () => {
         requestOf(),
       ].map((request) => acceptor.accept(request)),
     );
-    const codeOf = (outcome: PromiseSettledResult<unknown>): unknown =>
-      outcome.status === 'fulfilled' ? outcome.value : outcome.reason.code;
+    const codeOf = (settled: PromiseSettledResult<AcceptOutcome>): unknown =>
+      settled.status === 'fulfilled' ? settled.value.outcome : settled.reason.code;
     expect(outcomes.map(codeOf)).toEqual(['UNAUTHENTICATED', 'UNAUTHENTICATED', 'UNAUTHENTICATED', 'accepted']);
+  });
+});
+
+describe('a digest that the tenant has submitted before', () => {
+  it('is answered with its newest ten earlier proofs, of this tenant alone and not of the same moment', async () => {
+    const other = await seedTenant(database.pool('proofline_worker'));
+    const digest = randomBytes(32).toString('hex');
+    const proof = (ordinal = 0): AcceptProof => ({
+      id: randomUUID() as string as ProofId,
+      ordinal,
+      alg: 'sha-256',
+      digest,
+    });
+    const at = (second: number): string => `2026-01-31T09:00:${`${second}`.padStart(2, '0')}.000000Z`;
+    const earlier: ProofId[] = [];
+    for (let second = 0; second < 12; second++) {
+      const request = requestOf(1, { receivedAt: at(second), proofs: [proof()] });
+      await acceptor.accept(request);
+      earlier.unshift(request.proofs[0]?.id as ProofId);
+    }
+    await acceptor.accept(
+      requestOf(1, {
+        tenant: other.tenantId,
+        unit: other.orgUnitId,
+        key: other.apiKeyId,
+        receivedAt: at(13),
+        proofs: [proof()],
+      }),
+    );
+    const fresh = (ordinal: number): AcceptProof => ({ ...proof(ordinal), digest: 'cd'.repeat(32) });
+    const answers = await Promise.all([
+      acceptor.accept(requestOf(2, { receivedAt: at(20), proofs: [proof(), fresh(1)] })),
+      acceptor.accept(requestOf(1, { receivedAt: at(20), proofs: [proof()] })),
+      acceptor.accept(requestOf(1, { receivedAt: at(20), proofs: [fresh(0)] })),
+    ]);
+    const known = new Map([[digest, earlier.slice(0, 10)]]);
+    expect(answers).toEqual([
+      { outcome: 'accepted', earlier: known },
+      { outcome: 'accepted', earlier: known },
+      { outcome: 'accepted', earlier: new Map() },
+    ]);
   });
 });
 
@@ -124,7 +167,7 @@ describe('a lost connection', () => {
     await expect(unlucky.accept(request)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
     expect(calls).toBe(1);
     // The client repeats under its key and learns that it was accepted.
-    expect(await unlucky.accept(requestOf(1, { idempotencyKey: 'lost' }))).toBe('duplicate');
+    expect(await unlucky.accept(requestOf(1, { idempotencyKey: 'lost' }))).toEqual({ outcome: 'duplicate' });
     expect(await storedProofs(request)).toBe(1);
   });
 });

@@ -41,8 +41,15 @@ export interface AcceptRequest {
   readonly proofs: readonly AcceptProof[];
 }
 
-/** `duplicate`: the idempotency key was used before, or by a twin in the same group that won. Nothing was written. */
-export type AcceptOutcome = 'accepted' | 'duplicate';
+/** What became of a request. */
+export type AcceptOutcome =
+  | {
+      readonly outcome: 'accepted';
+      /** By lower-case hex digest: the tenant's newest ten proofs of it received before, newest first. */
+      readonly earlier: ReadonlyMap<string, readonly ProofId[]>;
+    }
+  /** The idempotency key was used before, or by a twin in the same group that won. Nothing was written. */
+  | { readonly outcome: 'duplicate' };
 
 export interface AcceptorOptions {
   /** A pool of the role that may execute accept() and nothing else. */
@@ -143,23 +150,30 @@ function asConnectionError(error: unknown): unknown {
     : new ProoflineError('STORE_UNAVAILABLE', 'no connection', { cause: error });
 }
 
-async function callAccept(intake: Queryable, group: readonly Waiting[]): Promise<string[]> {
-  const input = `[${group.map(({ json }, n) => `{"n":${n},${json.slice(1)}`).join(',')}]`;
-  const { rows } = await intake.query<{ n: number; outcome: string }>({
-    name: 'accept',
-    text: 'SELECT n, outcome FROM accept($1::jsonb)',
-    values: [input],
-  });
-  const outcomes: string[] = [];
-  for (const { n, outcome } of rows) outcomes[n] = outcome;
-  return outcomes;
+interface Answer {
+  readonly n: number;
+  readonly outcome: string;
+  readonly earlier: Readonly<Record<string, readonly ProofId[]>> | null;
 }
 
-function settle(group: readonly Waiting[], outcomes: readonly string[]): void {
+async function callAccept(intake: Queryable, group: readonly Waiting[]): Promise<readonly Answer[]> {
+  const input = `[${group.map(({ json }, n) => `{"n":${n},${json.slice(1)}`).join(',')}]`;
+  const { rows } = await intake.query<Answer>({
+    name: 'accept',
+    text: 'SELECT n, outcome, earlier FROM accept($1::jsonb)',
+    values: [input],
+  });
+  const answers: Answer[] = [];
+  for (const row of rows) answers[row.n] = row;
+  return answers;
+}
+
+function settle(group: readonly Waiting[], answers: readonly Answer[]): void {
   group.forEach((one, n) => {
-    const outcome = outcomes[n];
+    const outcome = answers[n]?.outcome;
     const refusal = REFUSALS.find((code) => code === outcome);
-    if (outcome === 'accepted' || outcome === 'duplicate') one.resolve(outcome);
+    if (outcome === 'accepted') one.resolve({ outcome, earlier: new Map(Object.entries(answers[n]?.earlier ?? {})) });
+    else if (outcome === 'duplicate') one.resolve({ outcome });
     else one.reject(refusal === undefined ? new Error(`accept() answered ${outcome}`) : new ProoflineError(refusal));
   });
 }

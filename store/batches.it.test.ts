@@ -1,15 +1,32 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { BatchId, ProofId, TenantId } from '../domain/ids.ts';
+import type { BatchId, ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
 import { type AcceptedOptions, acceptProofs } from '../test/support/accepted.ts';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
 import { type SeededTenant, seedTenant } from '../test/support/seed.ts';
-import { armBatch, closeIfDone, formBatch, markSealed, readOpenBatches, restartBatch } from './batches.ts';
+import {
+  armBatch,
+  closeIfDone,
+  formBatch,
+  lookForJoiners,
+  markSealed,
+  readOpenBatches,
+  restartBatch,
+  takeJoiners,
+} from './batches.ts';
 import { queueForLicence } from './certificates.ts';
 import { advanceEvidence, wakeOverdue } from './evidence.ts';
 import { ensureLog, integrateLeaves, storeCheckpointNote } from './log.ts';
 import { type Db, inTransaction } from './pool.ts';
-import { failProofs, freezeStatements, readUnsealed, SEAL_CHUNK, storeSeals, thawUnsealed } from './seals.ts';
+import {
+  type FrozenUpTo,
+  failProofs,
+  freezeStatements,
+  readUnsealed,
+  SEAL_CHUNK,
+  storeSeals,
+  thawUnsealed,
+} from './seals.ts';
 
 const ORIGIN = 'log.example/batches';
 let tick = 0;
@@ -60,7 +77,12 @@ async function formed(
 }
 
 async function freeze(batch: BatchId): Promise<void> {
-  while ((await freezeStatements(db, { batch, kid: 'seal', version: 1, randomBytes })) === SEAL_CHUNK);
+  for (let after: FrozenUpTo | undefined; ; ) {
+    ({ after } = await inTransaction(db, (tx) =>
+      freezeStatements(tx, { batch, kid: 'seal', version: 1, randomBytes, after }),
+    ));
+    if (after === undefined) return;
+  }
 }
 
 async function seal(batch: BatchId): Promise<void> {
@@ -158,6 +180,100 @@ describe('formBatch', () => {
   });
 });
 
+describe('a batch that others may join', () => {
+  const take = (input: { batch: BatchId; now: string }) => inTransaction(db, (tx) => takeJoiners(tx, input));
+  const soon = '2026-01-31T08:00:10Z';
+  const at = (second: number): string => `2026-01-31T08:00:0${second}Z`;
+  const formJoinable = async (): Promise<BatchId> => {
+    expect(await formBatch(db, { newId: randomUUID, now: at(0), maxUnsealed: 8, joinableUntil: soon })).toBe('formed');
+    return (await batches()).at(-1)?.id as BatchId;
+  };
+  const submissionsOf = async (batch: BatchId): Promise<number> =>
+    (await owner.query('SELECT FROM submissions WHERE batch_id = $1', [batch])).rowCount ?? 0;
+
+  it('takes what comes of its class while its time lasts; the relay leaves that class to it', async () => {
+    const [a, b] = [await seedTenant(owner), await seedTenant(owner)];
+    await acceptProofs(test, a, 2);
+    const batch = await formJoinable();
+    await acceptProofs(test, b, 3);
+    await acceptProofs(test, a, 1, { anchorPolicy: 'REQUIRED' });
+    expect(await formBatch(db, { newId: randomUUID, now: at(1), maxUnsealed: 8 })).toBe('formed');
+    expect((await batches()).at(-1)).toMatchObject({ anchor_policy: 'REQUIRED', proof_count: 1 });
+    expect(await formBatch(db, { newId: randomUUID, now: at(1), maxUnsealed: 8 })).toBe('nothing');
+    expect(await take({ batch, now: at(1) })).toHaveLength(1);
+    expect(await take({ batch, now: at(1) })).toEqual([]);
+    expect((await batches())[0]).toMatchObject({ proof_count: 5, tenants: [a.tenantId, b.tenantId].sort() });
+    await acceptProofs(test, b, 1);
+    expect(await lookForJoiners(db, { batch, now: at(1) })).toBe('some');
+    expect(await lookForJoiners(db, { batch, now: soon })).toBe('shut');
+    expect(await take({ batch, now: soon })).toEqual([]);
+    expect(await formBatch(db, { newId: randomUUID, now: soon, maxUnsealed: 8 })).toBe('formed');
+  });
+
+  it('is shut once it is full, and what waits behind it is formed at once', async () => {
+    const a = await seedTenant(owner);
+    await acceptProofs(test, a, 900, { receivedAt: at(0) });
+    const batch = await formJoinable();
+    for (let i = 1; i < 4; i++) await acceptProofs(test, a, 600, { receivedAt: at(i) });
+    expect(await take({ batch, now: at(4) })).toHaveLength(1);
+    await acceptProofs(test, a, 500, { receivedAt: at(0) });
+    expect(await take({ batch, now: at(4) })).toHaveLength(1);
+    expect((await batches())[0]).toMatchObject({ proof_count: 2_000 });
+    expect(await lookForJoiners(db, { batch, now: at(4) })).toBe('shut');
+    expect(await formBatch(db, { newId: randomUUID, now: at(4), maxUnsealed: 8 })).toBe('formed');
+  });
+
+  it('does not keep a submission that travels alone waiting, nor takes it', async () => {
+    const a = await seedTenant(owner);
+    await acceptProofs(test, a, 1);
+    const batch = await formJoinable();
+    await acceptProofs(test, a, 1_001);
+    expect(await formBatch(db, { newId: randomUUID, now: at(1), maxUnsealed: 8 })).toBe('formed');
+    expect(await submissionsOf(batch)).toBe(1);
+  });
+
+  it('gives each submission to one batch when relay and several sealers take at once', async () => {
+    const a = await seedTenant(owner);
+    await acceptProofs(test, a, 1);
+    const first = await formJoinable();
+    await owner.query('UPDATE batches SET joinable_until = NULL WHERE id = $1', [first]);
+    await acceptProofs(test, a, 1);
+    const second = await formJoinable();
+    await owner.query('UPDATE batches SET joinable_until = $1', [soon]);
+    for (let i = 0; i < 40; i++) await acceptProofs(test, a, 3);
+    await Promise.all(
+      Array.from({ length: 30 }, (_, i) =>
+        i % 3 === 0
+          ? formBatch(db, { newId: randomUUID, now: at(1), maxUnsealed: 8 })
+          : take({ batch: i % 3 === 1 ? first : second, now: at(1) }),
+      ),
+    );
+    await take({ batch: first, now: at(1) });
+    const { rows } = await owner.query(
+      'SELECT sum(proof_count)::int AS n, (SELECT count(*)::int FROM proofs p JOIN submissions s ON s.id = p.submission_id WHERE s.batch_id IS NOT NULL) AS members FROM batches',
+    );
+    expect(rows).toEqual([{ n: 122, members: 122 }]);
+  });
+
+  it('tells of each who was sealed when, though the batch grew since', async () => {
+    const a = await seedTenant(owner);
+    const early = (await acceptProofs(test, a, 2)).proofIds;
+    const batch = await formJoinable();
+    const sealRound = async (joined?: readonly SubmissionId[]): Promise<void> => {
+      await inTransaction(db, (tx) => freezeStatements(tx, { batch, kid: 'seal', version: 1, randomBytes, joined }));
+      const chunk = await readUnsealed(db, batch, SEAL_CHUNK);
+      const seals = chunk.map((u) => ({ ...u, signature: randomBytes(64) }));
+      await storeSeals(db, { batch, seals, now: now(), mayGrow: true });
+    };
+    await sealRound();
+    const late = (await acceptProofs(test, a, 2)).proofIds;
+    const joined = await take({ batch, now: at(1) });
+    expect(await timelineOf(a, late[0] as ProofId)).toEqual(['RECEIVED']);
+    await sealRound(joined);
+    for (const id of [...early, ...late]) expect(await timelineOf(a, id)).toEqual(['RECEIVED', 'SEALED']);
+  });
+});
+
 describe('seals', () => {
   it('freezes every member once, in the order of the submission, and queues one leaf each', async () => {
     const a = await seedTenant(owner);
@@ -195,7 +311,7 @@ describe('seals', () => {
     if (first === undefined) throw new Error('nothing frozen');
     await storeSeals(db, { batch, seals: [{ ...first, signature: randomBytes(64) }], now: now() });
     expect(await thawUnsealed(db, batch)).toBe(2);
-    await freezeStatements(db, { batch, kid: 'seal', version: 2, randomBytes });
+    await inTransaction(db, (tx) => freezeStatements(tx, { batch, kid: 'seal', version: 2, randomBytes }));
     const { rows } = await owner.query('SELECT version FROM seals ORDER BY version');
     expect(rows.map((row) => row.version)).toEqual([1, 2, 2]);
   });

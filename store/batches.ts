@@ -20,18 +20,23 @@ export interface BatchStart {
   readonly tenantIds: readonly string[];
 }
 
-// The oldest head of any (class, tenant) decides the class; then tenants take turns. A loose index scan finds the
-// heads, so that a backlog of a million rows costs no more than its tenants.
+// The oldest head of any (class, tenant) decides the class, unless the class is given; then tenants take turns. A loose
+// index scan finds the heads, so that a backlog of a million rows costs no more than its tenants.
 const TAKE = `
   WITH RECURSIVE heads AS (
-    (SELECT anchor_policy, anchor_window, tenant_id, received_at FROM submission_queue ORDER BY anchor_policy, anchor_window, tenant_id, received_at LIMIT 1)
+    (SELECT anchor_policy, anchor_window, tenant_id, received_at, proof_count FROM submission_queue
+     ORDER BY anchor_policy, anchor_window, tenant_id, received_at, submission_id LIMIT 1)
     UNION ALL
     SELECT n.* FROM heads h, LATERAL (
-      SELECT q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at FROM submission_queue q
+      SELECT q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at, q.proof_count FROM submission_queue q
       WHERE (q.anchor_policy, q.anchor_window, q.tenant_id) > (h.anchor_policy, h.anchor_window, h.tenant_id)
-      ORDER BY q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at LIMIT 1) n
+      ORDER BY q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at, q.submission_id LIMIT 1) n
   ), class AS (
-    SELECT anchor_policy, anchor_window FROM heads WHERE $3::timestamptz IS NULL OR received_at <= $3 ORDER BY received_at LIMIT 1
+    SELECT anchor_policy, anchor_window FROM heads h
+    WHERE CASE WHEN $3::anchor_policy IS NOT NULL THEN h.anchor_policy = $3 AND h.anchor_window = $4
+      ELSE h.proof_count > $2 OR NOT EXISTS (SELECT FROM batches b WHERE b.state = 'FORMED' AND b.joinable_until > $5
+        AND b.anchor_policy = h.anchor_policy AND b.anchor_window = h.anchor_window) END
+    ORDER BY received_at LIMIT 1
   ), waiting AS (
     SELECT q.*, row_number() OVER (PARTITION BY q.tenant_id ORDER BY q.received_at, q.submission_id) AS turn
     FROM class c JOIN heads h USING (anchor_policy, anchor_window), LATERAL (
@@ -40,7 +45,7 @@ const TAKE = `
   ), numbered AS (
     SELECT *, row_number() OVER (ORDER BY turn, received_at, submission_id) AS place FROM waiting
   ), lone AS (
-    SELECT proof_count > $2 AS alone FROM numbered WHERE place = 1
+    SELECT proof_count > $2 AND $3 IS NULL AS alone FROM numbered WHERE place = 1
   ), counted AS (
     SELECT submission_id, place, sum(proof_count) OVER (ORDER BY place) AS running FROM numbered, lone WHERE lone.alone OR proof_count <= $2
   )
@@ -48,9 +53,24 @@ const TAKE = `
   WHERE d.submission_id = k.submission_id AND CASE WHEN lone.alone THEN k.place = 1 ELSE k.running <= $1 END
   RETURNING d.submission_id, d.tenant_id, d.proof_count, d.anchor_policy, d.anchor_window`;
 
+interface TakenRow {
+  readonly submission_id: SubmissionId;
+  readonly tenant_id: TenantId;
+  readonly proof_count: number;
+  readonly anchor_policy: AnchorPolicy;
+  readonly anchor_window: AnchorWindow;
+}
+
+/** One at a time takes from the queue. */
+async function tryTakeTurn(tx: Tx): Promise<boolean> {
+  const { rows } = await tx.query("SELECT pg_try_advisory_xact_lock(hashtext('proofline.form_batch')) AS held");
+  return rows[0].held;
+}
+
 /**
  * Forms one batch of what waits, if fewer than `maxUnsealed` are before their seal, and owes its start to Temporal:
- * all in one transaction. One former at a time; another finds `busy`. Locks: the advisory lock, then queue rows.
+ * all in one transaction. A class that has a batch to join until after `notJoinableAt` is left to that batch. One
+ * former at a time; another finds `busy`. Locks: the advisory lock, then queue rows.
  */
 export function formBatch(
   db: Db,
@@ -58,13 +78,14 @@ export function formBatch(
     readonly newId: () => string;
     readonly now: string;
     readonly maxUnsealed: number;
-    /** RFC 3339. Only a class of which something waited at this instant; without it, whatever waits. */
-    readonly waitingSince?: string;
+    /** RFC 3339. Until when others may join the batch; without it, its members are final. */
+    readonly joinableUntil?: string | undefined;
+    /** RFC 3339; `now` unless given. Later, so that a successor begins before its predecessor is shut. */
+    readonly notJoinableAt?: string | undefined;
   },
 ): Promise<'formed' | 'nothing' | 'full' | 'busy'> {
   return inTransaction(db, async (tx) => {
-    const { rows: lock } = await tx.query("SELECT pg_try_advisory_xact_lock(hashtext('proofline.form_batch')) AS held");
-    if (!lock[0].held) return 'busy';
+    if (!(await tryTakeTurn(tx))) return 'busy';
     const { rows: unsealed } = await tx.query(
       "SELECT count(*)::int AS n, coalesce(bool_or(of_retries), false) AS retrying FROM (SELECT of_retries FROM batches WHERE state = 'FORMED' LIMIT $1) b",
       [options.maxUnsealed],
@@ -73,28 +94,104 @@ export function formBatch(
     // Retries hold at most one place before the seal, however many there are: they delay nobody by more than their batch.
     const retries = unsealed[0].retrying ? undefined : await takeRetries(tx, BATCH_CAPACITY);
     if (retries !== undefined) {
-      const batch = await insertBatch(tx, { ...retries, proofCount: retries.proofs.length, ofRetries: true }, options);
+      const batch = await insertBatch(
+        tx,
+        { ...retries, proofCount: retries.proofs.length, ofRetries: true, joinableUntil: undefined },
+        options,
+      );
       await joinBatch(tx, batch, retries.proofs);
       return 'formed';
     }
-    const { rows: taken } = await tx.query(TAKE, [BATCH_CAPACITY, LONE_SUBMISSION, options.waitingSince ?? null]);
-    if (taken.length === 0) return 'nothing';
+    const { rows: taken } = await tx.query<TakenRow>(TAKE, [
+      BATCH_CAPACITY,
+      LONE_SUBMISSION,
+      null,
+      null,
+      options.notJoinableAt ?? options.now,
+    ]);
+    const first = taken[0];
+    if (first === undefined) return 'nothing';
     const submissions = taken.map((row) => row.submission_id);
+    const proofCount = countProofs(taken);
     const batch = await insertBatch(
       tx,
       {
-        anchorPolicy: taken[0].anchor_policy,
-        anchorWindow: taken[0].anchor_window,
-        proofCount: taken.reduce((sum, row) => sum + row.proof_count, 0),
+        anchorPolicy: first.anchor_policy,
+        anchorWindow: first.anchor_window,
+        proofCount,
         tenants: taken.map((row) => row.tenant_id),
         submissions,
         ofRetries: false,
+        joinableUntil:
+          first.proof_count > LONE_SUBMISSION || proofCount >= BATCH_CAPACITY ? undefined : options.joinableUntil,
       },
       options,
     );
     await tx.query('UPDATE submissions SET batch_id = $1 WHERE id = ANY ($2::uuid[])', [batch, submissions]);
     return 'formed';
   });
+}
+
+function countProofs(taken: readonly TakenRow[]): number {
+  return taken.reduce((sum, row) => sum + row.proof_count, 0);
+}
+
+/** Whether proofs may still join the batch, whatever the hour: false once, false for ever. */
+export async function isJoinable(db: Db, batch: BatchId): Promise<boolean> {
+  const { rows } = await db.query(
+    "SELECT FROM batches WHERE id = $1 AND state = 'FORMED' AND joinable_until IS NOT NULL",
+    [batch],
+  );
+  return rows.length > 0;
+}
+
+/** Whether somebody waits who may join the batch: `shut` once its time is over or it is full. A cheap look before `takeJoiners`. */
+export async function lookForJoiners(
+  db: Db,
+  { batch, now }: { readonly batch: BatchId; readonly now: string },
+): Promise<'some' | 'none' | 'shut'> {
+  const { rows } = await db.query<{ waits: boolean }>(
+    `SELECT EXISTS (SELECT FROM submission_queue q WHERE q.anchor_policy = b.anchor_policy AND q.anchor_window = b.anchor_window) AS waits
+     FROM batches b WHERE b.id = $1 AND b.state = 'FORMED' AND b.joinable_until > $2`,
+    [batch, now],
+  );
+  if (rows[0] === undefined) return 'shut';
+  return rows[0].waits ? 'some' : 'none';
+}
+
+/**
+ * Adds to a joinable batch what waits of its class, up to its capacity. Returns the submissions that joined. Locks: the
+ * advisory lock, queue rows, the batch row. Key (submission): it leaves the queue once.
+ */
+export async function takeJoiners(
+  tx: Tx,
+  { batch, now }: { readonly batch: BatchId; readonly now: string },
+): Promise<readonly SubmissionId[]> {
+  if (!(await tryTakeTurn(tx))) return [];
+  const { rows: open } = await tx.query<{ anchor_policy: string; anchor_window: string; room: number }>(
+    `SELECT anchor_policy, anchor_window, $3::int - proof_count AS room FROM batches
+     WHERE id = $1 AND state = 'FORMED' AND joinable_until > $2 FOR UPDATE`,
+    [batch, now, BATCH_CAPACITY],
+  );
+  if (open[0] === undefined) return [];
+  const { anchor_policy, anchor_window, room } = open[0];
+  const { rows: taken } = await tx.query<TakenRow>(TAKE, [room, LONE_SUBMISSION, anchor_policy, anchor_window, null]);
+  const submissions = taken.map((row) => row.submission_id);
+  // Shut when it is full, or has too little room for the next: whoever waits behind it is the relay's again.
+  const { rows: kept } = await tx.query<{ is_open: boolean }>(
+    `WITH joined AS (UPDATE submissions SET batch_id = $1 WHERE id = ANY ($4::uuid[]) RETURNING anchor_deadline)
+     UPDATE batches b SET proof_count = proof_count + $2, anchor_deadline = least(b.anchor_deadline, j.deadline),
+       joinable_until = CASE WHEN proof_count + $2 < $3 AND ($2 > 0 OR $3 - proof_count >= $5) THEN joinable_until END
+     FROM (SELECT min(anchor_deadline) AS deadline FROM joined) j WHERE b.id = $1 RETURNING joinable_until IS NOT NULL AS is_open`,
+    [batch, countProofs(taken), BATCH_CAPACITY, submissions, LONE_SUBMISSION],
+  );
+  if (kept[0]?.is_open !== true) await tx.query("SELECT pg_notify('proofline_intake', '')");
+  return submissions;
+}
+
+/** Nobody joins the batch from here on. Key (batch). */
+export async function shutBatch(db: Db, batch: BatchId): Promise<void> {
+  await db.query('UPDATE batches SET joinable_until = NULL WHERE id = $1 AND joinable_until IS NOT NULL', [batch]);
 }
 
 interface NewBatch {
@@ -104,6 +201,8 @@ interface NewBatch {
   readonly tenants: readonly TenantId[];
   readonly submissions: readonly SubmissionId[];
   readonly ofRetries: boolean;
+  /** RFC 3339; absent where the members are final. */
+  readonly joinableUntil: string | undefined;
 }
 
 /** The batch row and the start that it owes to Temporal. */
@@ -112,12 +211,12 @@ async function insertBatch(
   batch: NewBatch,
   { newId, now }: { readonly newId: () => string; readonly now: string },
 ): Promise<BatchId> {
-  const { anchorPolicy, anchorWindow, proofCount, ofRetries } = batch;
+  const { anchorPolicy, anchorWindow, proofCount, ofRetries, joinableUntil } = batch;
   const batchId = newId() as BatchId;
   await tx.query(
-    `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, of_retries, anchor_deadline, formed_at)
-     SELECT $1, $2, $3, $4, $5, min(anchor_deadline), $6 FROM submissions WHERE id = ANY ($7::uuid[])`,
-    [batchId, anchorPolicy, anchorWindow, proofCount, ofRetries, now, batch.submissions],
+    `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, of_retries, anchor_deadline, formed_at, joinable_until)
+     SELECT $1, $2, $3, $4, $5, min(anchor_deadline), $6, $8 FROM submissions WHERE id = ANY ($7::uuid[])`,
+    [batchId, anchorPolicy, anchorWindow, proofCount, ofRetries, now, batch.submissions, joinableUntil ?? null],
   );
   const tenantIds = shownTenants(batch.tenants);
   await enqueueMotion(tx, [startOf({ batchId, generation: 1, proofCount, anchorPolicy, tenantIds })], now);

@@ -142,26 +142,13 @@ export async function readTimeline(tx: Tx, id: ProofId): Promise<TimelineRow[]> 
   return rows;
 }
 
-/** A digest in lower-case hex, and the moment before which proofs of it count as earlier. */
-export interface EarlierQuestion {
-  readonly digest: string;
-  readonly before: string;
-}
-
-/** For each question the tenant's newest ten proofs of that digest received before, newest first. One index probe each. */
-export async function readEarlier(
-  tx: Tx,
-  tenant: TenantId,
-  questions: readonly EarlierQuestion[],
-): Promise<readonly (readonly ProofId[])[]> {
-  const { rows } = await tx.query<{ n: string; ids: ProofId[] }>(
-    `SELECT d.n::text, e.ids FROM unnest($2::bytea[], $3::timestamptz[]) WITH ORDINALITY AS d (digest, before, n), LATERAL (
-       SELECT ARRAY(SELECT p.id FROM proofs p WHERE p.tenant_id = $1 AND p.digest = d.digest AND p.received_at < d.before
-         ORDER BY p.received_at DESC, p.id DESC LIMIT 10) AS ids) e WHERE e.ids <> '{}'`,
-    [tenant, questions.map(({ digest }) => Buffer.from(digest, 'hex')), questions.map(({ before }) => before)],
+/** The states of those of these proofs that the tenant in scope has. */
+export async function readStates(tx: Tx, ids: readonly ProofId[]): Promise<ReadonlyMap<ProofId, ProofState>> {
+  const { rows } = await tx.query<{ id: ProofId; state: ProofState }>(
+    'SELECT id, state FROM proofs WHERE id = ANY ($1::uuid[])',
+    [ids],
   );
-  const found = new Map(rows.map(({ n, ids }) => [Number(n) - 1, ids]));
-  return questions.map((_, i) => found.get(i) ?? []);
+  return new Map(rows.map(({ id, state }) => [id, state]));
 }
 
 /** Of these proofs of the tenant in scope, those that have reached an end, FAILED included. */

@@ -2,7 +2,7 @@ import { toBase64Url, toHex } from '../domain/bytes.ts';
 import { canonicalText } from '../domain/canonical-json.ts';
 import type { DigestAlgorithm } from '../domain/digest.ts';
 import type { ErrorCode } from '../domain/errors.ts';
-import type { BatchId, ProofId, TenantId } from '../domain/ids.ts';
+import type { BatchId, ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
 import { formatSeal, leafDataOfText, sealHeader } from '../domain/seal.ts';
 import { SALT_LENGTH, STATEMENT_TYPE, type Statement, saltedDigest } from '../domain/statement.ts';
 import { statesBefore } from '../domain/states.ts';
@@ -15,6 +15,8 @@ export const SEAL_CHUNK = 2_000;
 interface UnfrozenRow {
   readonly id: ProofId;
   readonly tenant_id: TenantId;
+  readonly submission_id: SubmissionId;
+  readonly ordinal: number;
   readonly digest_alg: DigestAlgorithm;
   readonly digest: Uint8Array;
   readonly reference: string | null;
@@ -24,47 +26,84 @@ interface UnfrozenRow {
   readonly received_at: string;
 }
 
+/** Where freezing stopped, in the order in which members are frozen. */
+export interface FrozenUpTo {
+  readonly receivedAt: string;
+  readonly submission: SubmissionId;
+  readonly ordinal: number;
+}
+
 /**
- * Freezes the statements of at most `SEAL_CHUNK` members that have none, kid and version included, in one
- * transaction under the batch's row lock. Returns how many; 0 when all members are frozen. Key (proof): a frozen
- * statement is never written again.
+ * Freezes the statements of at most `SEAL_CHUNK` members that have none, kid and version included, under the batch's
+ * row lock. Returns them, in order, and where it stopped if there may be more. Key (proof): a frozen statement is never
+ * written again.
  */
-export function freezeStatements(
-  db: Db,
+export async function freezeStatements(
+  tx: Tx,
   input: {
     readonly batch: BatchId;
     readonly kid: string;
     readonly version: number;
     readonly randomBytes: (n: number) => Uint8Array;
+    /** Only members of these submissions, which joined just now; absent, all that have no statement. */
+    readonly joined?: readonly SubmissionId[] | undefined;
+    /** Only members behind this one. */
+    readonly after?: FrozenUpTo | undefined;
   },
-): Promise<number> {
-  return inTransaction(db, async (tx) => {
-    const { rows: frozen } = await tx.query(
-      `SELECT (SELECT coalesce(max(ordinal) + 1, 0) FROM seals WHERE batch_id = b.id) AS next FROM batches b WHERE b.id = $1 FOR UPDATE OF b`,
-      [input.batch],
-    );
-    const { rows } = await tx.query<UnfrozenRow>(
-      `SELECT p.id, p.tenant_id, p.digest_alg, p.digest, p.reference, p.reference_salt, p.metadata, p.metadata_salt, p.received_at
-       FROM (
-         SELECT p.* FROM submissions s JOIN proofs p ON p.submission_id = s.id WHERE s.batch_id = $1 AND p.batch_id IS NULL
-         UNION ALL SELECT p.* FROM proofs p WHERE p.batch_id = $1) p
-       LEFT JOIN seals z ON z.proof_id = p.id
-       WHERE z.proof_id IS NULL AND p.state = 'RECEIVED' AND NOT EXISTS (SELECT FROM retry_queue q WHERE q.proof_id = p.id)
-       ORDER BY p.received_at, p.submission_id, p.ordinal LIMIT $2`,
-      [input.batch, SEAL_CHUNK],
-    );
-    if (rows.length === 0) return 0;
-    const first: number = frozen[0].next;
-    const statements = rows.map((row) => canonicalText(statementOf(row, input)));
-    await tx.query(
-      `INSERT INTO seals (proof_id, tenant_id, batch_id, ordinal, kid, version, statement)
-       SELECT u.proof, u.tenant, $1, $2::int + (u.n - 1)::int, $3, $4, u.statement
-       FROM unnest($5::uuid[], $6::uuid[], $7::text[]) WITH ORDINALITY AS u (proof, tenant, statement, n)`,
-      [input.batch, first, input.kid, input.version, rows.map((r) => r.id), rows.map((r) => r.tenant_id), statements],
-    );
-    return rows.length;
-  });
+): Promise<{ readonly frozen: readonly Unsealed[]; readonly after: FrozenUpTo | undefined }> {
+  const { batch, kid, version, joined, after } = input;
+  const { rows: places } = await tx.query(
+    `SELECT (SELECT coalesce(max(ordinal) + 1, 0) FROM seals WHERE batch_id = b.id) AS next FROM batches b WHERE b.id = $1 FOR UPDATE OF b`,
+    [batch],
+  );
+  const { rows } = await tx.query<UnfrozenRow>(
+    `SELECT p.id, p.tenant_id, p.submission_id, p.ordinal, p.digest_alg, p.digest, p.reference, p.reference_salt, p.metadata, p.metadata_salt, p.received_at
+     FROM (${joined === undefined ? MEMBERS : JOINED}) p
+     LEFT JOIN seals z ON z.proof_id = p.id
+     WHERE z.proof_id IS NULL AND p.state = 'RECEIVED' AND NOT EXISTS (SELECT FROM retry_queue q WHERE q.proof_id = p.id)
+       AND (p.received_at, p.submission_id, p.ordinal) > ($4, $5, $6)
+     ORDER BY p.received_at, p.submission_id, p.ordinal LIMIT $2`,
+    [
+      batch,
+      SEAL_CHUNK,
+      joined ?? [],
+      after?.receivedAt ?? '-infinity',
+      after?.submission ?? FIRST_ID,
+      after?.ordinal ?? -1,
+    ],
+  );
+  const last = rows.at(-1);
+  if (last === undefined) return { frozen: [], after: undefined };
+  const first: number = places[0].next;
+  const frozen = rows.map((row, n) => ({
+    proofId: row.id,
+    ordinal: first + n,
+    kid,
+    version,
+    statement: canonicalText(statementOf(row, input)),
+  }));
+  await tx.query(
+    `INSERT INTO seals (proof_id, tenant_id, batch_id, ordinal, kid, version, statement)
+     SELECT u.proof, u.tenant, $1, $2::int + (u.n - 1)::int, $3, $4, u.statement
+     FROM unnest($5::uuid[], $6::uuid[], $7::text[]) WITH ORDINALITY AS u (proof, tenant, statement, n)`,
+    [batch, first, kid, version, rows.map((r) => r.id), rows.map((r) => r.tenant_id), frozen.map((f) => f.statement)],
+  );
+  return {
+    frozen,
+    after:
+      rows.length < SEAL_CHUNK
+        ? undefined
+        : { receivedAt: last.received_at, submission: last.submission_id, ordinal: last.ordinal },
+  };
 }
+
+const FIRST_ID = '00000000-0000-0000-0000-000000000000';
+
+const MEMBERS = `
+  SELECT p.* FROM submissions s JOIN proofs p ON p.submission_id = s.id WHERE s.batch_id = $1 AND p.batch_id IS NULL AND cardinality($3::uuid[]) = 0
+  UNION ALL SELECT p.* FROM proofs p WHERE p.batch_id = $1`;
+const JOINED = `
+  SELECT p.* FROM submissions s JOIN proofs p ON p.submission_id = s.id WHERE s.id = ANY ($3::uuid[]) AND s.batch_id = $1 AND p.batch_id IS NULL`;
 
 function statementOf(
   row: UnfrozenRow,
@@ -115,6 +154,31 @@ export async function readUnsealed(db: Db, batch: BatchId, limit: number, after 
   return first === undefined ? [] : rows.filter((row) => row.kid === first.kid && row.version === first.version);
 }
 
+// Another statement may have been frozen meanwhile, by the next key version or the next batch: a signature is not its.
+// What is given is walked in the order of the ids, which is that of the locks, one index probe a row: left to choose, the
+// planner joins sets of which it knows nothing by comparing each with each. Leaves are queued in the order of the batch.
+const STORE = `
+  WITH given AS (
+    SELECT * FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bytea[], $6::bytea[]) AS u (proof_id, n, statement, signature, leaf)
+  ), open AS MATERIALIZED (
+    SELECT p.id, p.tenant_id, g.signature, g.leaf, g.n FROM given g
+    CROSS JOIN LATERAL (
+      SELECT FROM seals s WHERE s.proof_id = g.proof_id AND s.signature IS NULL AND s.statement = g.statement OFFSET 0) s
+    CROSS JOIN LATERAL (
+      SELECT p.id, p.tenant_id FROM proofs p WHERE p.id = g.proof_id AND p.state = 'RECEIVED' OFFSET 0 FOR UPDATE) p
+  ), sealed AS (
+    UPDATE seals s SET signature = o.signature, sealed_at = $7 FROM open o WHERE s.proof_id = o.id
+  ), moved AS (
+    UPDATE proofs p SET state = 'SEALED' FROM open o WHERE p.id = o.id
+  ), queued AS (
+    INSERT INTO leaf_queue (proof_id, batch_id, tenant_id, leaf) SELECT id, $1, tenant_id, leaf FROM open ORDER BY n
+  ), counted AS (
+    UPDATE batches SET leaves_pending = leaves_pending + (SELECT count(*) FROM open) WHERE id = $1
+  ), rung AS MATERIALIZED (
+    SELECT pg_notify('proofline_leaf', '')
+  )
+  SELECT o.id, o.tenant_id AS tenant FROM open o, rung ORDER BY o.n`;
+
 /**
  * Keeps seals, moves their proofs to SEALED and queues their leaves, in one transaction. The first persisted seal
  * wins and the leaf is computed from it only. A proof that left RECEIVED meanwhile keeps neither. Key (proof).
@@ -126,43 +190,25 @@ export function storeSeals(
     readonly batch: BatchId;
     readonly seals: readonly (Unsealed & { readonly signature: Uint8Array })[];
     readonly now: string;
+    /** The batch may yet grow: the timeline names who was sealed, since `all` would come to mean others too. */
+    readonly mayGrow?: boolean;
   },
 ): Promise<number> {
+  const { batch, now } = input;
+  const seals = input.seals.map((seal, n) => ({ ...seal, n })).sort((a, b) => (a.proofId < b.proofId ? -1 : 1));
   return inTransaction(db, async (tx) => {
-    await tx.query('SELECT FROM batches WHERE id = $1 FOR UPDATE', [input.batch]);
-    const byId = new Map(input.seals.map((seal) => [seal.proofId, seal]));
-    const { rows: open } = await tx.query<{ id: ProofId; tenant_id: TenantId }>(
-      `SELECT p.id, p.tenant_id FROM proofs p JOIN seals s ON s.proof_id = p.id
-       JOIN unnest($1::uuid[], $2::text[]) AS u (proof, statement) ON u.proof = p.id
-       -- Another statement was frozen meanwhile, by the next key version or the next batch: this signature is not its.
-       WHERE p.state = 'RECEIVED' AND s.signature IS NULL AND s.statement = u.statement ORDER BY p.id FOR UPDATE OF p`,
-      [[...byId.keys()], input.seals.map((seal) => seal.statement)],
-    );
-    if (open.length === 0) return 0;
-    // Leaves in the order of the submission, not of the locks.
-    const locked = new Map(open.map((row) => [row.id, row.tenant_id]));
-    const sealed = input.seals.filter((seal) => locked.has(seal.proofId));
-    const ids = sealed.map((seal) => seal.proofId);
-    await tx.query(
-      `UPDATE seals s SET signature = u.signature, sealed_at = $3 FROM unnest($1::uuid[], $2::bytea[]) AS u (proof, signature) WHERE s.proof_id = u.proof`,
-      [ids, sealed.map((seal) => Buffer.from(seal.signature)), input.now],
-    );
-    await tx.query("UPDATE proofs SET state = 'SEALED' WHERE id = ANY ($1::uuid[])", [ids]);
-    await tx.query(
-      `INSERT INTO leaf_queue (proof_id, batch_id, tenant_id, leaf)
-       SELECT u.proof, $1, u.tenant, u.leaf FROM unnest($2::uuid[], $3::uuid[], $4::bytea[]) WITH ORDINALITY AS u (proof, tenant, leaf, n) ORDER BY u.n`,
-      [input.batch, ids, ids.map((id) => locked.get(id)), sealed.map((seal) => Buffer.from(leafOf(seal)))],
-    );
-    await tx.query('UPDATE batches SET leaves_pending = leaves_pending + $2 WHERE id = $1', [input.batch, ids.length]);
-    await appendSealed(
-      tx,
-      input.batch,
-      sealed.map((s) => s.proofId),
-      locked,
-      input.now,
-    );
-    await tx.query("SELECT pg_notify('proofline_leaf', '')");
-    return ids.length;
+    await tx.query('SELECT FROM batches WHERE id = $1 FOR UPDATE', [batch]);
+    const { rows: sealed } = await tx.query<{ id: ProofId; tenant: TenantId }>(STORE, [
+      batch,
+      seals.map((seal) => seal.proofId),
+      seals.map((seal) => seal.n),
+      seals.map((seal) => seal.statement),
+      seals.map((seal) => Buffer.from(seal.signature)),
+      seals.map((seal) => Buffer.from(leafOf(seal))),
+      now,
+    ]);
+    if (sealed.length > 0) await appendSealed(tx, batch, sealed, now, input.mayGrow ?? false);
+    return sealed.length;
   });
 }
 
@@ -174,19 +220,19 @@ function leafOf(seal: Unsealed & { readonly signature: Uint8Array }): Uint8Array
 async function appendSealed(
   tx: Tx,
   batch: BatchId,
-  ids: readonly ProofId[],
-  tenants: ReadonlyMap<ProofId, TenantId>,
+  sealed: readonly { readonly id: ProofId; readonly tenant: TenantId }[],
   at: string,
+  mayGrow: boolean,
 ): Promise<void> {
   const moved = new Map<TenantId, ProofId[]>();
-  for (const id of ids) {
-    const tenant = tenants.get(id);
-    if (tenant === undefined) continue;
+  for (const { id, tenant } of sealed) {
     const of = moved.get(tenant);
     if (of === undefined) moved.set(tenant, [id]);
     else of.push(id);
   }
-  const described = await describeMoved(tx, batch, moved);
+  const described = mayGrow
+    ? new Map([...moved].map(([tenant, members]) => [tenant, { members }]))
+    : await describeMoved(tx, batch, moved);
   await appendTimeline(
     tx,
     [...described].map(([tenantId, who]) => ({

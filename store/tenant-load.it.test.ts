@@ -51,7 +51,10 @@ function requestOf(proofs: number, { of = tenant, key }: { of?: SeededTenant; ke
 }
 
 const outcomeOf = (request: AcceptRequest): Promise<string> =>
-  acceptor.accept(request).catch((error: { code: string }) => error.code);
+  acceptor.accept(request).then(
+    ({ outcome }) => outcome,
+    (error: { code: string }) => error.code,
+  );
 
 async function pending(): Promise<number> {
   const { rows } = await worker.query(

@@ -64,19 +64,22 @@ function uuidArray(ids: readonly string[] | undefined): readonly string[] | null
 }
 
 /**
- * Who a step of a batch's members speaks of, by tenant. Only counts are read where most stay, and only those who stay
- * where few do: the chunks of a large batch do not read all of it each.
+ * Who a step of a batch's members speaks of, by tenant. The members are only counted where the step may be of most of
+ * them, and only those who stay are read where few do: the chunks of a large batch do not read all of it each.
  */
 export async function describeMoved(
   tx: Tx,
   batch: BatchId,
   moved: ReadonlyMap<TenantId, readonly ProofId[]>,
 ): Promise<ReadonlyMap<TenantId, Pick<TimelineRow, 'members' | 'exceptions'>>> {
-  const { rows } = await tx.query<{ tenant_id: TenantId; n: number }>(
-    'SELECT tenant_id, count(*)::int AS n FROM seals WHERE batch_id = $1 GROUP BY tenant_id',
-    [batch],
-  );
-  const counts = new Map(rows.map((row) => [row.tenant_id, row.n]));
+  const movedCount = [...moved.values()].reduce((sum, ids) => sum + ids.length, 0);
+  const { rows: whole } = await tx.query<{ proof_count: number }>('SELECT proof_count FROM batches WHERE id = $1', [
+    batch,
+  ]);
+  const memberCount = whole[0]?.proof_count ?? 0;
+  if (moved.size === 1 && movedCount * 2 < memberCount)
+    return new Map([...moved].map(([tenant, members]) => [tenant, { members }]));
+  const counts = await countMembers(tx, batch);
   const out = new Map<TenantId, Pick<TimelineRow, 'members' | 'exceptions'>>();
   for (const [tenant, ids] of moved) {
     const stay = (counts.get(tenant) ?? 0) - ids.length;
@@ -84,6 +87,14 @@ export async function describeMoved(
     else out.set(tenant, describeMembers(ids, stay <= 0 ? [] : await readOthers(tx, batch, tenant, ids)));
   }
   return out;
+}
+
+async function countMembers(tx: Tx, batch: BatchId): Promise<ReadonlyMap<TenantId, number>> {
+  const { rows } = await tx.query<{ tenant_id: TenantId; n: number }>(
+    'SELECT tenant_id, count(*)::int AS n FROM seals WHERE batch_id = $1 GROUP BY tenant_id',
+    [batch],
+  );
+  return new Map(rows.map((row) => [row.tenant_id, row.n]));
 }
 
 async function readOthers(

@@ -1,7 +1,6 @@
 /** The composition root: which adapters and activities each pool has, built from the configuration. */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { createCertification } from '../activities/certificates/certify-proofs.ts';
 import { createIntegration } from '../activities/integration/integrate-log.ts';
@@ -29,6 +28,7 @@ import { readPublishedJwk } from '../store/published-keys.ts';
 import { isSerialUnused } from '../store/timestamps.ts';
 import { POLICIES, type Pool } from '../workflows/policies.ts';
 import type { WorkerConfig } from './config.ts';
+import { heartbeat } from './keep-alive.ts';
 import { startLoop } from './loop.ts';
 import { readTsas } from './read-tsas.ts';
 import { compareTsas, watchTsas } from './watch-tsas.ts';
@@ -61,7 +61,6 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
   const { config, db, clock, logger, stopping } = deps;
   const closers: (() => Promise<void> | void)[] = [];
   const has = (pool: Pool): boolean => config.pools.includes(pool);
-  const heartbeat = (detail: unknown): void => Context.current().heartbeat(detail);
   const advance = ({ origin }: { readonly origin: string }): Promise<boolean> =>
     advanceEvidence(db, { origin, now: clock.nowMicros() });
   const all: Activities = {};
@@ -85,7 +84,7 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
     const anchors = ledgerConfig && createNewestAnchor(ledgerConfig, config.origin);
     if (anchors !== undefined) closers.push(() => anchors.close());
     const shared = { db, signer, clock, origin: config.origin };
-    Object.assign(all, createSealing({ ...shared, randomBytes, heartbeat }));
+    Object.assign(all, createSealing({ ...shared, randomBytes, heartbeat, stopping }));
     Object.assign(all, createCertification({ ...shared, publicUrl: config.publicUrl, heartbeat }));
     Object.assign(
       all,

@@ -1,20 +1,18 @@
 import { describe, expect, it } from '@jest/globals';
-import { createForming, type FormOutcome, SLOT_MS } from './form-batches.ts';
+import { createForming, type FormOutcome, HOLD_MS, TURN_MS } from './form-batches.ts';
 
-/** A queue of classes, each since when it waits, and a clock moved by hand. */
+/** A queue of classes that wait and have no batch to join, and a clock moved by hand. */
 function createScene() {
-  const scene = { atMs: 0, waiting: [] as number[], formedAt: [] as number[], isFull: false };
+  const scene = { atMs: 10_000, waiting: 0, formed: [] as boolean[], next: undefined as FormOutcome | undefined };
   const turn = createForming({
     elapsedMs: () => scene.atMs,
-    nowMicros: () => `${scene.atMs}`,
-    async form(waitingSince): Promise<FormOutcome> {
-      if (scene.isFull) return 'full';
-      const head = scene.waiting[0];
-      if (head === undefined || (waitingSince !== undefined && head > Number(waitingSince))) return 'nothing';
-      scene.waiting.shift();
-      scene.formedAt.push(scene.atMs);
-      // The next class came while this batch was being formed.
-      scene.atMs += 5;
+    async form(isJoinable): Promise<FormOutcome> {
+      const forced = scene.next;
+      scene.next = undefined;
+      if (forced !== undefined) return forced;
+      if (scene.waiting === 0) return 'nothing';
+      scene.waiting--;
+      scene.formed.push(isJoinable);
       return 'formed';
     },
   });
@@ -22,43 +20,55 @@ function createScene() {
 }
 
 describe('forming batches', () => {
-  it('forms what comes after a rest at once', async () => {
+  it('forms the first after a rest at once, final', async () => {
     const { scene, turn } = createScene();
-    scene.atMs = 1_000;
-    scene.waiting = [1_000];
+    scene.waiting = 1;
     await turn();
-    expect(scene.formedAt).toEqual([1_000]);
+    scene.atMs += HOLD_MS;
+    scene.waiting = 1;
+    await turn();
+    expect(scene.formed).toEqual([false, false]);
   });
 
-  it('lets what comes during a slot wait for the next, and says when that is', async () => {
+  it('forms those that come soon after another open to joiners, every class of a turn', async () => {
     const { scene, turn } = createScene();
-    scene.waiting = [0];
+    scene.waiting = 1;
     await turn();
-    scene.waiting = [6];
+    scene.atMs += HOLD_MS - 1;
+    scene.waiting = 3;
+    await turn();
+    expect(scene.formed).toEqual([false, true, true, true]);
+  });
+
+  it('takes no turn too soon after the last under load, and says when the next is', async () => {
+    const { scene, turn } = createScene();
+    scene.waiting = 1;
+    await turn();
+    scene.waiting = 1;
+    scene.atMs += 1;
     const restMs = await turn();
-    expect(scene.formedAt).toEqual([0]);
+    expect(restMs).toBe(TURN_MS - 1);
+    expect(scene.formed).toHaveLength(1);
     scene.atMs += restMs;
     await turn();
-    expect(scene.formedAt).toEqual([0, 5 + SLOT_MS]);
+    expect(scene.formed).toHaveLength(2);
   });
 
-  it('forms every class that waited when the slot began, and none that came since', async () => {
+  it('comes back soon when another is at the queue', async () => {
     const { scene, turn } = createScene();
-    scene.atMs = 50;
-    scene.waiting = [10, 20, 30, 52];
-    const restMs = await turn();
-    expect(scene.formedAt).toHaveLength(3);
-    expect(restMs).toBeGreaterThan(0);
-    expect(scene.waiting).toEqual([52]);
-  });
-
-  it('spends no slot on a turn that formed nothing', async () => {
-    const { scene, turn } = createScene();
-    scene.isFull = true;
-    expect(await turn()).toBe(0);
-    scene.isFull = false;
-    scene.waiting = [0];
+    scene.waiting = 1;
+    scene.next = 'busy';
+    scene.atMs += await turn();
     await turn();
-    expect(scene.formedAt).toEqual([0]);
+    expect(scene.formed).toEqual([false]);
+  });
+
+  it('asks for no rest after a turn that formed nothing', async () => {
+    const { scene, turn } = createScene();
+    scene.next = 'full';
+    expect(await turn()).toBe(0);
+    scene.waiting = 1;
+    await turn();
+    expect(scene.formed).toEqual([false]);
   });
 });

@@ -1,35 +1,45 @@
 /**
- * When batches are formed. The first proof after a rest goes at once. Under load a slot of 100 ms is formed into batches
- * together: each batch costs Temporal some 30 ms whatever its size, and checkpoints come every 200 ms anyway, so more
- * batches a second would only take the machine from sealing.
+ * When batches are formed. The first proof after a rest goes at once, in a batch of its own. Under load a batch stays
+ * open to joiners for a while (`HOLD_MS`) and is sealed meanwhile, round after round: a batch costs Temporal and its
+ * worker some 100 ms of a core whatever its size, a round of sealing a tenth of that.
  */
-export const SLOT_MS = 100;
+
+/** How long proofs may join a batch: less than a timestamp window, which they would wait for anyway. */
+export const HOLD_MS = 800;
+/** A successor is formed this long before its predecessor is shut, so that there is always one whose sealing runs. */
+export const LEAD_MS = 200;
+/** Turns come no closer than this while batches are open to joiners. */
+export const TURN_MS = 100;
+/** Another former, or a batch that takes its joiners, is done within this. */
+const BUSY_MS = 10;
 
 export type FormOutcome = 'formed' | 'nothing' | 'full' | 'busy';
 
 export interface FormingDeps {
-  /** Forms one batch of the class that waited longest; with `waitingSince`, only if that waited at this instant. */
-  readonly form: (waitingSince: string | undefined) => Promise<FormOutcome>;
-  readonly nowMicros: () => string;
+  /** Forms one batch of the class that waited longest; one that others may join, if so asked. */
+  readonly form: (isJoinable: boolean) => Promise<FormOutcome>;
   /** Milliseconds that never go back. */
   readonly elapsedMs: () => number;
 }
 
 /**
- * One turn: forms what waits, unless this slot has had its turn. Returns the milliseconds until the next slot; 0 when
- * there is nothing to come back for. A slot forms a batch of each class that waited when it began, so that no class
- * waits for another's slots.
+ * One turn: forms a batch of each class that waits and has none to join. Returns the milliseconds after which to come
+ * back; 0 when there is nothing to come back for.
  */
-export function createForming({ form, nowMicros, elapsedMs }: FormingDeps): () => Promise<number> {
-  let nextSlotMs = Number.NEGATIVE_INFINITY;
+export function createForming({ form, elapsedMs }: FormingDeps): () => Promise<number> {
+  let lastFormedMs = Number.NEGATIVE_INFINITY;
+  let nextTurnMs = Number.NEGATIVE_INFINITY;
+  const isUnderLoad = (): boolean => elapsedMs() - lastFormedMs < HOLD_MS;
   return async () => {
-    const restMs = nextSlotMs - elapsedMs();
+    const restMs = nextTurnMs - elapsedMs();
     if (restMs > 0) return restMs;
-    const began = nowMicros();
-    let outcome = await form(undefined);
-    if (outcome !== 'formed') return 0;
-    nextSlotMs = elapsedMs() + SLOT_MS;
-    while (outcome === 'formed') outcome = await form(began);
-    return Math.max(1, nextSlotMs - elapsedMs());
+    for (;;) {
+      const outcome = await form(isUnderLoad());
+      if (outcome === 'busy') return BUSY_MS;
+      if (outcome !== 'formed') break;
+      lastFormedMs = elapsedMs();
+    }
+    if (isUnderLoad()) nextTurnMs = elapsedMs() + TURN_MS;
+    return 0;
   };
 }

@@ -12,7 +12,7 @@ import { listen } from '../store/listen.ts';
 import { type DueMotion, deleteMotion, postponeMotion, readOutboxLag, takeDueMotion } from '../store/outbox.ts';
 import { type Db, inTransaction } from '../store/pool.ts';
 import { deliverMotion, type MotionDelivery } from './deliver-motion.ts';
-import { createForming } from './form-batches.ts';
+import { createForming, HOLD_MS, LEAD_MS } from './form-batches.ts';
 import { startLoop } from './loop.ts';
 import { measureIntegrity } from './measure-integrity.ts';
 import { reconcile } from './reconcile.ts';
@@ -61,14 +61,16 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
 
   let slotTimer: NodeJS.Timeout | undefined;
   const formSlot = createForming({
-    form: (waitingSince) =>
-      formBatch(db, {
+    form: (isJoinable) => {
+      const nowMs = clock.nowMs();
+      return formBatch(db, {
         newId: deps.newId,
         now: clock.nowMicros(),
         maxUnsealed: deps.maxUnsealedBatches,
-        ...(waitingSince === undefined ? {} : { waitingSince }),
-      }),
-    nowMicros: () => clock.nowMicros(),
+        notJoinableAt: microsOf(nowMs + LEAD_MS),
+        joinableUntil: isJoinable ? microsOf(nowMs + HOLD_MS) : undefined,
+      });
+    },
     elapsedMs: () => performance.now(),
   });
 
@@ -131,7 +133,7 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
       if (channel === 'proofline_commands') loops.commands.wake();
       if (channel === 'proofline_intake') loops.form.wake();
       if (channel === 'proofline_pdf') loops.pdfs.wake();
-      loops.deliver.wake();
+      if (channel === 'proofline_outbox') loops.deliver.wake();
     },
   );
   return {
@@ -160,7 +162,7 @@ async function deliverDue(deps: RelayDeps): Promise<boolean> {
       await postponeMotion(
         tx,
         late.map((m) => m.id),
-        toMicros(BigInt(deps.clock.nowMs() + waitMs) * 1000n),
+        microsOf(deps.clock.nowMs() + waitMs),
       );
     }
     return due.length === TAKE && late.length === 0;
@@ -193,6 +195,10 @@ async function deliverInOrder(
     }),
   );
   return groups.flat();
+}
+
+function microsOf(ms: number): string {
+  return toMicros(BigInt(ms) * 1000n);
 }
 
 async function measureLag(db: Db): Promise<void> {

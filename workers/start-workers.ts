@@ -1,6 +1,7 @@
 import { type NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { Pool } from '../workflows/policies.ts';
 import type { Composed } from './compose.ts';
+import { keepAlive } from './keep-alive.ts';
 import { translateErrors } from './translate-errors.ts';
 
 /** Activities under way at once, by pool: enough for `maxUnsealedBatches` and the loops, bounded by the database. */
@@ -55,7 +56,7 @@ async function createWorker(options: StartWorkersOptions, pool: Pool): Promise<W
     taskQueue: `${options.queuePrefix}${pool}`,
     shutdownGraceTime: GRACE_MS,
     shutdownForceTime: 2 * GRACE_MS,
-    interceptors: { activity: [() => ({ inbound: translateErrors })] },
+    interceptors: { activity: [() => ({ inbound: keepAlive }), () => ({ inbound: translateErrors })] },
   };
   if (pool === 'workflows') {
     if (options.workflowBundle === undefined) throw new Error('the pool `workflows` needs the bundle');

@@ -1,11 +1,13 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { utf8 } from '../../domain/bytes.ts';
 import type { Clock } from '../../domain/clock.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import type { BatchId } from '../../domain/ids.ts';
 import { sealHeader, sealSigningInput } from '../../domain/seal.ts';
-import { armBatch, markSealed } from '../../store/batches.ts';
+import { armBatch, isJoinable, lookForJoiners, markSealed, shutBatch, takeJoiners } from '../../store/batches.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import {
+  type FrozenUpTo,
   failProofs,
   freezeStatements,
   readUnsealed,
@@ -28,7 +30,15 @@ export interface SealingDeps {
   readonly randomBytes: (n: number) => Uint8Array;
   /** Tells Temporal that the activity lives; says how far it is. */
   readonly heartbeat: (detail: unknown) => void;
+  /** Aborted when the process stops: a batch then waits for nobody any more. */
+  readonly stopping?: AbortSignal;
 }
+
+/**
+ * Joiners are looked for this often. Each look that finds some costs a dozen statements and a call to the signer,
+ * however many they are; a checkpoint every 200 ms would gain nothing from more.
+ */
+const ROUND_MS = 30;
 
 export interface SealBatchInput {
   readonly batchId: string;
@@ -39,6 +49,11 @@ export interface SealBatchResult {
   readonly failed: number;
   /** The evidence is complete already: nobody will wake the batch for it. */
   readonly complete: boolean;
+}
+
+interface Tally {
+  sealed: number;
+  failed: number;
 }
 
 export type SealingActivities = ReturnType<typeof createSealing>;
@@ -54,35 +69,60 @@ export function createSealing(deps: SealingDeps) {
      */
     async sealBatch({ batchId }: SealBatchInput): Promise<SealBatchResult> {
       const batch = batchId as BatchId;
+      // Asked first: members that were final before they were frozen stay so.
+      const mayGrow = await isJoinable(db, batch);
+      const tally: Tally = { sealed: 0, failed: 0 };
       await freeze(batch);
-      let failed = 0;
-      const sealed = await sealAll(batch, async (chunk, error) => {
-        if (error.code === 'SIGNER_KEY_NOT_ACTIVE') {
-          // A crash here leaves the statements unfrozen; the next attempt freezes them with the next version.
-          await thawUnsealed(db, batch);
-          await freeze(batch);
-        } else if (error.code === 'SIGNER_REFUSED') {
-          failed += await failRefused(batch, chunk, error);
-        } else throw error;
-      });
+      await sealAll(batch, tally, mayGrow);
+      if (mayGrow) await sealJoiners(batch, tally);
       const arm = await inTransaction(db, async (tx) => {
         const result = await armBatch(tx, batch, deps.origin, clock.nowMicros());
         await markSealed(tx, batch, clock.nowMicros());
         return result;
       });
-      return { sealed, failed, complete: arm.complete };
+      return { sealed: tally.sealed, failed: tally.failed, complete: arm.complete };
     },
   };
 
+  /** Seals whoever joins, until the batch is shut; then whoever joined through a twin of this attempt. */
+  async function sealJoiners(batch: BatchId, tally: Tally): Promise<void> {
+    while (deps.stopping?.aborted !== true) {
+      const nextMs = performance.now() + ROUND_MS;
+      const look = await lookForJoiners(db, { batch, now: clock.nowMicros() });
+      if (look === 'shut') break;
+      if (look === 'some') await sealRound(batch, tally);
+      deps.heartbeat({ sealed: tally.sealed });
+      await pause(Math.max(0, nextMs - performance.now()), undefined, { signal: deps.stopping }).catch(() => undefined);
+    }
+    await shutBatch(db, batch);
+    await freeze(batch);
+    await sealAll(batch, tally, false);
+  }
+
+  /** Takes and freezes who waits in one transaction, then signs and stores. What the signer refuses is read anew. */
+  async function sealRound(batch: BatchId, tally: Tally): Promise<void> {
+    const version = await activeVersion(signer, SEAL_KID);
+    const frozen = await inTransaction(db, async (tx) => {
+      const joined = await takeJoiners(tx, { batch, now: clock.nowMicros() });
+      if (joined.length === 0) return [];
+      return (await freezeStatements(tx, { batch, kid: SEAL_KID, version, randomBytes: deps.randomBytes, joined }))
+        .frozen;
+    });
+    if (frozen.length === 0) return;
+    try {
+      tally.sealed += await store(batch, frozen, await sign(batch, frozen), true);
+    } catch (error) {
+      if (!(error instanceof ProoflineError)) throw error;
+      await mend(batch, frozen, error, tally);
+      await sealAll(batch, tally, true);
+    }
+  }
+
   /**
-   * Signs chunk after chunk, the next while the last is being stored; `mend` deals with a chunk that the signer refused,
-   * and then what is left is read anew. Returns how many were sealed.
+   * Signs chunk after chunk, the next while the last is being stored; whatever the signer refuses is mended, and then
+   * what is left is read anew.
    */
-  async function sealAll(
-    batch: BatchId,
-    mend: (chunk: readonly Unsealed[], error: ProoflineError) => Promise<void>,
-  ): Promise<number> {
-    let sealed = 0;
+  async function sealAll(batch: BatchId, tally: Tally, mayGrow: boolean): Promise<void> {
     let storing: Promise<void> = Promise.resolve();
     let after: number | undefined;
     try {
@@ -90,7 +130,7 @@ export function createSealing(deps: SealingDeps) {
         const chunk = await readUnsealed(db, batch, SEAL_CHUNK, after);
         if (chunk.length === 0) {
           await storing;
-          if (after === undefined) return sealed;
+          if (after === undefined) return;
           after = undefined;
           continue;
         }
@@ -100,15 +140,15 @@ export function createSealing(deps: SealingDeps) {
         } catch (error) {
           if (!(error instanceof ProoflineError)) throw error;
           await storing;
-          await mend(chunk, error);
+          await mend(batch, chunk, error, tally);
           after = undefined;
           continue;
         }
         await storing;
         // After a crash here the signer replays the same signatures; whichever are stored first stay.
-        storing = store(batch, chunk, signatures).then((count) => {
-          sealed += count;
-          deps.heartbeat({ sealed });
+        storing = store(batch, chunk, signatures, mayGrow).then((count) => {
+          tally.sealed += count;
+          deps.heartbeat({ sealed: tally.sealed });
         });
         // It is awaited in the next turn; a turn that fails before must not leave it unheard.
         storing.catch(() => undefined);
@@ -120,18 +160,25 @@ export function createSealing(deps: SealingDeps) {
     }
   }
 
+  /** Deals with a chunk that the signer refused. Throws what is not the chunk's fault. */
+  async function mend(batch: BatchId, chunk: readonly Unsealed[], error: ProoflineError, tally: Tally): Promise<void> {
+    if (error.code === 'SIGNER_KEY_NOT_ACTIVE') {
+      // A crash here leaves the statements unfrozen; the next attempt freezes them with the next version.
+      await thawUnsealed(db, batch);
+      await freeze(batch);
+    } else if (error.code === 'SIGNER_REFUSED') {
+      tally.failed += await failRefused(batch, chunk, error);
+    } else throw error;
+  }
+
   async function freeze(batch: BatchId): Promise<void> {
     const version = await activeVersion(signer, SEAL_KID);
-    while (
-      (await freezeStatements(db, {
-        batch,
-        kid: SEAL_KID,
-        version,
-        randomBytes: deps.randomBytes,
-      })) === SEAL_CHUNK
-    ) {
+    const input = { batch, kid: SEAL_KID, version, randomBytes: deps.randomBytes };
+    let after: FrozenUpTo | undefined;
+    do {
+      ({ after } = await inTransaction(db, (tx) => freezeStatements(tx, { ...input, after })));
       deps.heartbeat({ freezing: true });
-    }
+    } while (after !== undefined);
   }
 
   async function sign(batch: BatchId, chunk: readonly Unsealed[]): Promise<readonly Uint8Array[]> {
@@ -145,12 +192,17 @@ export function createSealing(deps: SealingDeps) {
   }
 
   async function seal(batch: BatchId, chunk: readonly Unsealed[]): Promise<number> {
-    return store(batch, chunk, await sign(batch, chunk));
+    return store(batch, chunk, await sign(batch, chunk), true);
   }
 
-  function store(batch: BatchId, chunk: readonly Unsealed[], signatures: readonly Uint8Array[]): Promise<number> {
+  function store(
+    batch: BatchId,
+    chunk: readonly Unsealed[],
+    signatures: readonly Uint8Array[],
+    mayGrow: boolean,
+  ): Promise<number> {
     const seals = chunk.map((u, i) => ({ ...u, signature: signatures[i] as Uint8Array }));
-    return storeSeals(db, { batch, seals, now: clock.nowMicros() });
+    return storeSeals(db, { batch, seals, now: clock.nowMicros(), mayGrow });
   }
 
   /** Named by index, or found by halving the chunk until one value stands alone. */

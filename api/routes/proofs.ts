@@ -77,10 +77,10 @@ async function read(req: Request, res: Response, deps: ApiDeps): Promise<void> {
       batch === null ? undefined : await withTenant(deps.db, tenant, (tx) => readGeneration(tx, batch));
     return { row, generation };
   };
-  let found = await look();
-  if (!hasEnded(found.row.state) && (await waitFor(req, res, deps, { kind: 'proof', id, tenant })))
-    found = await look();
-  const { row, generation } = found;
+  // Whoever waits is shown the proof once, at the end of the wait.
+  const state = req.query.wait === undefined ? undefined : await deps.reads.state(tenant, id);
+  if (state !== undefined && !hasEnded(state)) await waitFor(req, res, deps, { kind: 'proof', id, tenant });
+  const { row, generation } = await look();
   res.json(
     describeProof(row, {
       settings: deps.settings,

@@ -11,7 +11,14 @@ import { advanceEvidence } from '../../store/evidence.ts';
 import { expandFilters } from '../../store/expand-commands.ts';
 import { ensureLog, integrateLeaves, storeCheckpointNote } from '../../store/log.ts';
 import { inTransaction } from '../../store/pool.ts';
-import { failProofs, freezeStatements, readUnsealed, SEAL_CHUNK, storeSeals } from '../../store/seals.ts';
+import {
+  type FrozenUpTo,
+  failProofs,
+  freezeStatements,
+  readUnsealed,
+  SEAL_CHUNK,
+  storeSeals,
+} from '../../store/seals.ts';
 import type { TestDatabase } from './database.ts';
 
 export const LIFE_ORIGIN = 'log.example/life';
@@ -53,7 +60,12 @@ export function createBatchLife(test: TestDatabase) {
       return (await owner.query('SELECT id FROM batches ORDER BY formed_at DESC LIMIT 1')).rows[0].id;
     },
     async freeze(batch: BatchId): Promise<void> {
-      while ((await freezeStatements(db, { batch, kid: 'seal', version: 1, randomBytes })) === SEAL_CHUNK);
+      for (let after: FrozenUpTo | undefined; ; ) {
+        ({ after } = await inTransaction(db, (tx) =>
+          freezeStatements(tx, { batch, kid: 'seal', version: 1, randomBytes, after }),
+        ));
+        if (after === undefined) return;
+      }
     },
     async seal(batch: BatchId): Promise<void> {
       await life.freeze(batch);
