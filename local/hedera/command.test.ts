@@ -180,6 +180,25 @@ describe('the command', () => {
     expect(second.network.operatorKey).not.toBe(first.network.operatorKey);
   });
 
+  it('ends with the npm that started it', async () => {
+    const npm = spawn('npm', ['run', '--silent', 'hedera-sim', '--', '--port-base', String(FIRST_BASE + 200)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { PATH: process.env.PATH, HOME: process.env.HOME },
+    });
+    const reader = createInterface({ input: npm.stdout });
+    const [line] = (await once(reader, 'line')) as [string];
+    const { admin } = JSON.parse(line) as Network;
+    const ended = once(npm, 'exit');
+    npm.kill('SIGTERM');
+    await ended;
+    const answers = (): Promise<boolean> =>
+      fetch(`${admin}/state`).then(
+        () => true,
+        () => false,
+      );
+    while (await answers()) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+
   it.each([[[]], [['--port-base', 'x']], [['--port-base', '80']], [['--port-base', '21000', '--clock', 'sundial']]])(
     'refuses %j',
     async (args) => {

@@ -11,6 +11,7 @@ import { type HederaSim, type HederaSimOptions, startHederaSim } from './start-h
 
 /** What local networks of this kind call themselves. */
 const CHAIN_ID = 298;
+const PARENT_CHECK_MS = 200;
 
 const USAGE = `npm run hedera-sim -- --port-base N [options]
   --port-base N              mirrors from N (REST) and N+10 (gRPC), the fault interface at N+20; nodes have addresses of their own
@@ -97,6 +98,12 @@ const stop = (): void => {
 };
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
+// npm passes a signal to its shell alone, which dies of it and leaves us behind.
+const parent = process.ppid;
+if (process.env.npm_lifecycle_event !== undefined)
+  setInterval(() => {
+    if (process.ppid !== parent) stop();
+  }, PARENT_CHECK_MS).unref();
 try {
   running = startHederaSim(readOptions(process.argv.slice(2)));
   const sim = await running;

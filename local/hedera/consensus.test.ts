@@ -18,7 +18,13 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { parseEntityId, parseLedgerTime } from '../../domain/ledger/entity-id.ts';
 import { FIRST_PREV_RUNNING_HASH, runningHashV3 } from '../../domain/ledger/running-hash.ts';
+import { handleTransaction } from './handle.ts';
+import { privateKeyPem } from './random.ts';
+import { messageBody } from './raw-client.ts';
+import { publicKeyOf, signByEd25519, signTransaction } from './sign-transaction.ts';
 import { type HederaSim, startHederaSim } from './start-hedera-sim.ts';
+import { createLedgerState, type Topic } from './state.ts';
+import { decodeTransaction } from './transaction.ts';
 import { nanosToText } from './wire.ts';
 
 let sim: HederaSim;
@@ -138,6 +144,60 @@ describe('topics', () => {
       if (i > 0) expect(row.consensusNanos).toBeGreaterThan(rows[i - 1]?.consensusNanos ?? 0n);
     }
     expect(rows).toHaveLength(40);
+  });
+});
+
+describe('published running hashes', () => {
+  /** What the ledger makes of messages of one topic, at given times. */
+  async function replay(
+    payer: string,
+    topic: string,
+    messages: readonly (readonly [bigint, string])[],
+  ): Promise<Buffer[]> {
+    const pem = privateKeyPem('published', payer);
+    const key = { ed25519: publicKeyOf(pem) };
+    const state = createLedgerState(publicKeyOf(pem), [], [{ id: payer, key, balanceTinybars: 10n ** 12n }]);
+    const rows: Buffer[] = [];
+    for (const [i, [consensusNanos, text]] of messages.entries()) {
+      const content = {
+        topic,
+        payer,
+        message: Buffer.from(text),
+        startNanos: consensusNanos - 5_000_000_000n - BigInt(i),
+      };
+      const transaction = decodeTransaction(signTransaction(messageBody(sim, content), [signByEd25519(pem)]));
+      if (transaction === undefined) throw new Error('malformed');
+      if (i === 0)
+        state.topics.set(topic, { ...(sim.ledger.state.topics.get(sim.treasury.createTopic({})) as Topic), id: topic });
+      const handled = await handleTransaction(state, transaction, { consensusNanos, handledAtMs: 0 });
+      rows.push(Buffer.from(handled.message?.runningHash ?? []));
+    }
+    return rows;
+  }
+
+  it('of three messages on testnet come out again', async () => {
+    const hashes = await replay('0.0.2617920', '0.0.4603900', [
+      [1_683_553_059_977_315_003n, 'Message 1'],
+      [1_683_553_060_092_158_003n, 'Message 2'],
+      [1_683_553_060_328_178_003n, 'Message 3'],
+    ]);
+    expect(hashes.map((hash) => hash.toString('base64'))).toEqual([
+      'vKnW8bYSjhYtHtMNOJWrkfyv77kKc4EREDycKE2L37aU0SYlx+g6HB9ah7CTFSxl',
+      'JM8LpmRwUVc+wiwzRHBgcCv8uJkbfan8BV2QPC0hBMgXA9KIvy8TwOoXsukgmeC+',
+      'OL6EUxAayPsRiuhwflX5heRgIGEWmHcJU7bS2qBPeJNoOiMQmaY0H6G/pXJ7wGQz',
+    ]);
+  });
+
+  it('of two messages hashed by a Java virtual machine come out again', async () => {
+    const at = 1_700_000_000_123_456_789n;
+    const hashes = await replay('0.0.1001', '0.0.2002', [
+      [at, 'hello'],
+      [at, 'hello'],
+    ]);
+    expect(hashes.map((hash) => hash.toString('hex'))).toEqual([
+      '86a6cb44bfabab25ee364a15ca705bc55411b1fe7f4a2547784d7119af7b40008096040d7b7ac8f751630c00473b32fc',
+      'd86560a9501c332ea19e47de2196890cd20250704c0587a5df1443fb7a74011ee16af51d51ebee85b4c451f7b32df58a',
+    ]);
   });
 });
 

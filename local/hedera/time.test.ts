@@ -1,7 +1,10 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { createRawClient, type RawClient, signedMessage } from './raw-client.ts';
+import { privateKeyPem } from './random.ts';
+import { createRawClient, messageBody, type RawClient, signedMessage } from './raw-client.ts';
+import { publicKeyOf, signByEd25519, signTransaction } from './sign-transaction.ts';
 import { createSimClock } from './sim-clock.ts';
 import { type HederaSim, type HederaSimOptions, startHederaSim } from './start-hedera-sim.ts';
+import { accountId, codeOf, nanosToTime } from './wire.ts';
 
 const running: HederaSim[] = [];
 const clients: RawClient[] = [];
@@ -104,6 +107,13 @@ describe('a transaction on its way', () => {
     // Once consensus had it, every node refuses it at once.
     const third = signedMessage(sim, { topic, node: '0.0.5', startNanos });
     expect(await nodes[2]?.submit(third)).toBe('DUPLICATE_TRANSACTION');
+    const transactionID = { accountID: accountId(sim.operatorId), transactionValidStart: nanosToTime(startNanos) };
+    const query = { transactionGetReceipt: { transactionID, includeDuplicates: true } };
+    const { transactionGetReceipt } = (await nodes[2]?.ask(query, 'CryptoService/getTransactionReceipts')) ?? {};
+    expect(transactionGetReceipt?.receipt?.status).toBe(codeOf('SUCCESS'));
+    expect(transactionGetReceipt?.duplicateTransactionReceipts?.map(({ status }) => status)).toEqual([
+      codeOf('DUPLICATE_TRANSACTION'),
+    ]);
     const shown = await (
       await fetch(
         `${sim.mirrorRestUrls[0]}/api/v1/transactions/${idOf(sim)
@@ -122,6 +132,29 @@ describe('a transaction on its way', () => {
     await sim.tick();
     const [handled] = sim.ledger.state.byId.get(idOf(sim)) ?? [];
     expect(handled).toMatchObject({ status: 'TRANSACTION_EXPIRED', chargedFee: 0n, transfers: [] });
+  });
+});
+
+describe('genesis', () => {
+  it('gives the accounts that it is told to, and the first new entity is 0.0.1001', async () => {
+    const pem = privateKeyPem('genesis', 'payer');
+    const key = { ed25519: publicKeyOf(pem) };
+    const { sim, nodes } = await start({
+      genesis: [{ id: '0.0.1000', key, balanceTinybars: 1_000_000n }],
+      nodeCount: 1,
+      mirrorCount: 1,
+    });
+    const topic = sim.treasury.createTopic({});
+    expect(topic).toBe('0.0.1001');
+    const body = messageBody(sim, { topic, payer: '0.0.1000' });
+    expect(await nodes[0]?.submit(signTransaction(body, [signByEd25519(pem)]))).toBe('OK');
+    const dear = messageBody(sim, { topic, payer: '0.0.1000', message: new Uint8Array(5_000) });
+    expect(await nodes[0]?.submit(signTransaction(dear, [signByEd25519(pem)]))).toBe('INSUFFICIENT_PAYER_BALANCE');
+  });
+
+  it('refuses to listen beyond loopback, and networks without nodes', async () => {
+    await expect(startHederaSim({ mirrorRest: { host: '0.0.0.0', port: 0 } })).rejects.toThrow('loopback');
+    await expect(startHederaSim({ nodeCount: 0 })).rejects.toThrow('1 to 30');
   });
 });
 
