@@ -115,7 +115,10 @@ export function tamperedPdfs({ 'B-LTA': blta, 'B-LT': blt, 'B-T': bt }: Levels):
   const [, signed = 0, listed = 0] = ends;
   const flip = (at: number): Uint8Array => blta.map((byte, i) => (i === at ? byte ^ 1 : byte));
   const streamAt = Buffer.from(blta).indexOf('stream\n', signed) + 60;
-  const tokenAt = Buffer.from(blta).indexOf('/Contents <', listed) + 1_200;
+  // The last bytes of a token are those of its signature.
+  const slot = Buffer.from(blta).indexOf('/Contents <', listed) + '/Contents <'.length;
+  const tokenLength = 4 + Number.parseInt(Buffer.from(blta).toString('latin1', slot + 4, slot + 8), 16);
+  const tokenAt = slot + 2 * tokenLength - 7;
   const page = (file: ReturnType<typeof openPdf>): number => {
     const catalog = readObject(file, readReference(file.trailer.get('Root')));
     const pages = readObject(file, readReference(catalog.get('Pages')));
