@@ -48,6 +48,7 @@ export const workflowIds = {
   /** A file that is asked for again, since it was refused, goes on under the next generation. */
   importLicense: (grantHash: string, generation = 1): string =>
     generation === 1 ? `license:${grantHash}` : `license:${grantHash}:${generation}`,
+  changeOrganisation: (change: string): string => `org-change:${change}`,
   /** A renewal that was asked for; those of the schedule bear the schedule's id. */
   renewEvidence: (request: bigint): string => `renewEvidence:${request}`,
   renderCertificate: (proof: ProofId, level: CertificateLevel): string => `certificate:${proof}:${level}`,

@@ -198,6 +198,43 @@ describe('a transfer', () => {
     expect((await usage()).waitingByUnit).toMatchObject([{ cause: 'share-exhausted', exhaustedUnit: left }]);
     expect(await checkLicenceCounters(db, now)).toEqual([]);
   });
+
+  it('stays within the tenant whose chain it is in', async () => {
+    await base(10);
+    const other = await seedTenant(owner);
+    const foreign: Own<Grant> = {
+      kind: 'TRANSFER',
+      addendumOf: 'base',
+      allocations: [{ orgUnit: other.orgUnitId, limit: 1 }],
+    };
+    expect(await next(foreign)).toMatchObject({ code: 'GRANT_ALLOCATION_INVALID' });
+    chain = { seq: 0, hash: undefined };
+    expect(await next(foreign, { tenant: other.tenantId })).toMatchObject({ code: 'GRANT_REFERENCE_INVALID' });
+  });
+});
+
+describe('a grant that moves to another tenant', () => {
+  it('is revoked here, and what is left is granted there: nobody uses a unit twice', async () => {
+    await base(10);
+    await queue(4);
+    await drain();
+    await revocation('base');
+    const [period] = (await usage()).periods;
+    const left = Number(period?.quota) - Number(period?.used);
+    await queue(3);
+    const other = await seedTenant(owner);
+    chain = { seq: 0, hash: undefined };
+    const there = { tenant: other.tenantId, grantId: 'moved' };
+    expect(await next({ kind: 'BASE', quota: left, term: MONTHLY, ...rights }, there)).toMatchObject({
+      state: 'APPLIED',
+    });
+    await seedQueuedProofs(owner, 8, other);
+    await coverLeaves(owner, { origin: 'o' });
+    const options = { clock, origin: 'o', publicUrl: 'https://p.example' };
+    expect(await drain()).toMatchObject({ drafted: 0, waiting: 3 });
+    expect(await drainLicences(db, other.tenantId, options)).toMatchObject({ drafted: 6, waiting: 2 });
+    expect(await checkLicenceCounters(db, now)).toEqual([]);
+  });
 });
 
 describe('a revocation list', () => {

@@ -87,20 +87,33 @@ export async function readImportOutcome(
   };
 }
 
-/** A request whose workflow has given no outcome yet. */
+/** A request whose workflow has given no outcome yet, or was applied and has not served who waited. */
 export interface OpenImport {
   readonly importId: string;
   readonly workflowId: string;
 }
 
-/** Imports asked for before `before` that have no outcome, oldest first; at most `limit`. As proofline_worker. */
+/** Imports asked for before `before` that have not come to their end, oldest first; at most `limit`. As proofline_worker. */
 export async function readOpenImports(db: Queryable, before: string, limit: number): Promise<readonly OpenImport[]> {
   const { rows } = await db.query<{ id: string; hash: Uint8Array; generation: number }>(
-    `SELECT id, hash, generation FROM licence_imports WHERE state = 'PENDING' AND created_at < $1 AND generation IS NOT NULL ORDER BY created_at LIMIT $2`,
+    `SELECT id, hash, generation FROM licence_imports 
+     WHERE (state = 'PENDING' OR (state = 'APPLIED' AND served_at IS NULL)) AND created_at < $1 AND generation IS NOT NULL ORDER BY created_at LIMIT $2`,
     [before, limit],
   );
   return rows.map(({ id, hash, generation }) => ({
     importId: id,
     workflowId: workflowIds.importLicense(toHex(hash), generation),
   }));
+}
+
+/** Notes that those who waited for an applied import were served. Key (import). As proofline_worker. */
+export async function markImportServed(db: Queryable, importId: string, now: string): Promise<void> {
+  await db
+    .query("UPDATE licence_imports SET served_at = $2 WHERE id = $1 AND state = 'APPLIED' AND served_at IS NULL", [
+      importId,
+      now,
+    ])
+    .catch((error: unknown) => {
+      throw asStoreError(error);
+    });
 }

@@ -74,6 +74,27 @@ export async function readOrgChange(tx: Tx, id: string): Promise<OrgChangeRecord
   return rows[0];
 }
 
+/** Changes asked for before `before` that have not come to their end, oldest first; at most `limit`. As proofline_worker. */
+export async function readOpenOrgChanges(db: Queryable, before: string, limit: number): Promise<readonly string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    `SELECT id FROM org_changes WHERE (state = 'PENDING' OR (state = 'APPLIED' AND served_at IS NULL)) AND created_at < $1 ORDER BY created_at LIMIT $2`,
+    [before, limit],
+  );
+  return rows.map((row) => row.id);
+}
+
+/** Notes that those to whom an applied change gave room were served. Key (change). As proofline_worker. */
+export async function markOrgChangeServed(db: Queryable, changeId: string, now: string): Promise<void> {
+  await db
+    .query("UPDATE org_changes SET served_at = $2 WHERE id = $1 AND state = 'APPLIED' AND served_at IS NULL", [
+      changeId,
+      now,
+    ])
+    .catch((error: unknown) => {
+      throw asStoreError(error);
+    });
+}
+
 interface Request {
   readonly tenant_id: TenantId;
   readonly kind: OrgChange['kind'];

@@ -10,6 +10,7 @@ import { type OpenLevel, readOpenLevels } from '../store/certificate-pdfs.ts';
 import { advanceEvidence } from '../store/evidence.ts';
 import { readOpenRenewals } from '../store/evidence-renewals.ts';
 import { readOpenImports } from '../store/licence-imports.ts';
+import { readOpenOrgChanges } from '../store/org-changes.ts';
 import type { Db } from '../store/pool.ts';
 import { wakeStalled } from '../store/stalled-batches.ts';
 import { createSchedules } from '../temporal-config/apply-schedules.ts';
@@ -40,10 +41,10 @@ export interface ReconcileDeps {
 }
 
 /**
- * Compares what is open in Postgres with what runs in Temporal and starts again what is gone: the log, every open
- * batch under its next generation, every open anchor, every level of a PDF that was begun, every import of a grant that has no outcome, every
- * renewal of evidence that was asked for; wakes batches whose
- * wake was lost; creates schedules that Temporal has lost; applies evidence that a lost run left unapplied. Repeating it does nothing.
+ * Compares what is open in Postgres with what runs in Temporal and starts again what is gone: the log, every open batch
+ * under its next generation, every open anchor, every level of a PDF that was begun, every import of a grant and change of
+ * an org tree that has not come to its end, every renewal of evidence that was asked for; wakes batches whose wake was
+ * lost; creates schedules that Temporal has lost; applies evidence that a lost run left unapplied. Repeating it does nothing.
  */
 export async function reconcile(deps: ReconcileDeps): Promise<void> {
   const { db, origin } = deps;
@@ -55,6 +56,8 @@ export async function reconcile(deps: ReconcileDeps): Promise<void> {
     await start(deps, 'importLicense', workflowId, { importId });
   for (const id of await readOpenRenewals(db, olderThan(deps), PAGE))
     await start(deps, 'renewEvidence', workflowIds.renewEvidence(id), { request: id.toString() });
+  for (const changeId of await readOpenOrgChanges(db, olderThan(deps), PAGE))
+    await start(deps, 'changeOrganisation', workflowIds.changeOrganisation(changeId), { changeId });
   const now = deps.clock.nowMicros();
   // A run that died between what is covered and its application is not open any more.
   while (await advanceEvidence(db, { origin, now }));

@@ -13,11 +13,13 @@ export interface ChangeOrganisationInput {
 export async function changeOrganisation(input: ChangeOrganisationInput): Promise<void> {
   const { persist } = createPersistence();
   const change = activity<LicenceActivities['changeOrganisation']>('changeOrganisation');
+  const markServed = activity<LicenceActivities['markServed']>('markServed');
   const { state, tenantId, code } = await persist('STORE', 'changeOrganisation', () => change(input));
   if (state === 'REFUSED') {
     setCurrentDetails(`Refused: \`${code}\`.`);
     return;
   }
   const drafted = await serveTenant(persist, tenantId);
+  await persist('STORE', 'markServed', () => markServed(input));
   setCurrentDetails(`Applied, ${drafted} waiting proofs served.`);
 }

@@ -16,6 +16,7 @@ export interface ImportLicenseInput {
 export async function importLicense(input: ImportLicenseInput): Promise<void> {
   const { persist } = createPersistence();
   const importGrant = activity<LicenceActivities['importGrant']>('importGrant');
+  const markServed = activity<LicenceActivities['markServed']>('markServed');
 
   setCurrentDetails('Checking the grant.');
   const { state, tenantId, code } = await persist('STORE', 'importGrant', () => importGrant(input));
@@ -26,5 +27,6 @@ export async function importLicense(input: ImportLicenseInput): Promise<void> {
   setCurrentDetails('Applied. Serving the proofs that waited.');
   // A revocation list is of no tenant: what it gives back, anybody may have waited for.
   const drafted = tenantId === undefined ? await serveEverybody(persist) : await serveTenant(persist, tenantId);
+  await persist('STORE', 'markServed', () => markServed(input));
   setCurrentDetails(`Done: APPLIED, ${drafted} waiting proofs served.`);
 }

@@ -49,6 +49,7 @@ export const POLICIES = {
   stampPdf: { pool: 'timestamp', startToCloseMs: 60_000, ...FAST },
   storePdf: { pool: 'render', startToCloseMs: 30_000, ...FAST },
   changeOrganisation: { pool: 'store', startToCloseMs: 30_000, ...FAST },
+  markServed: { pool: 'store', startToCloseMs: 30_000, ...FAST },
   // One statement over every consumption: it cannot heartbeat.
   checkLicenceCounters: { pool: 'store', startToCloseMs: 660_000, ...FAST },
   checkLogTree: { pool: 'store', startToCloseMs: 600_000, heartbeatMs: 60_000, ...FAST },

@@ -4,8 +4,9 @@ import type { TenantId } from '../../domain/ids.ts';
 import { instanceFingerprint, parseIssuerKeys } from '../../domain/licence/issuers.ts';
 import type { DrainResult } from '../../store/drain-licences.ts';
 import { drainTogether } from '../../store/drain-together.ts';
+import { markImportServed } from '../../store/licence-imports.ts';
 import { type ImportOutcome, importGrant } from '../../store/licences.ts';
-import { applyOrgChange, type OrgChangeOutcome } from '../../store/org-changes.ts';
+import { applyOrgChange, markOrgChangeServed, type OrgChangeOutcome } from '../../store/org-changes.ts';
 import type { Db } from '../../store/pool.ts';
 import {
   checkClock,
@@ -110,6 +111,14 @@ export function createLicensing(deps: LicensingDeps) {
     /** Applies one requested change of the org tree or its shares. Key (change): a repeat returns the outcome. */
     changeOrganisation({ changeId }: { readonly changeId: string }): Promise<OrgChangeOutcome> {
       return applyOrgChange(db, changeId, clock);
+    },
+
+    /** Notes that who waited for an applied request was served: until then its workflow is restarted. Key (request). Throws STORE_UNAVAILABLE. */
+    markServed(request: { readonly importId: string } | { readonly changeId: string }): Promise<void> {
+      const now = clock.nowMicros();
+      return 'importId' in request
+        ? markImportServed(db, request.importId, now)
+        : markOrgChangeServed(db, request.changeId, now);
     },
   };
 }

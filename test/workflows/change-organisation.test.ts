@@ -27,6 +27,7 @@ describe('changeOrganisation', () => {
   it('serves who the change gives room, as long as there is more, and repeats what an outage refused', async () => {
     const tenantId = randomUUID();
     const drained: unknown[] = [];
+    let served = 0;
     let tries = 0;
     await runChange('applied', {
       changeOrganisation: async () => {
@@ -37,8 +38,9 @@ describe('changeOrganisation', () => {
         drained.push(input.tenantId);
         return { drafted: 2_000, more: drained.length < 2 };
       },
+      markServed: async () => void served++,
     });
-    expect({ tries, drained }).toEqual({ tries: 2, drained: [tenantId, tenantId] });
+    expect({ tries, drained, served }).toEqual({ tries: 2, drained: [tenantId, tenantId], served: 1 });
   });
 
   it('ends well with a refusal, and serves nobody', async () => {

@@ -2,14 +2,18 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createLicensing } from '../../activities/licences/import-grant.ts';
 import { systemClock } from '../../domain/clock.ts';
+import { workflowIds } from '../../domain/ids.ts';
+import { grantHash } from '../../domain/licence/grant.ts';
 import { instanceFingerprint, issueRevocationList } from '../../domain/licence/issuers.ts';
 import { REVOCATION_LIST_TYPE } from '../../domain/licence/revocation-list.ts';
 import { drainLicences } from '../../store/drain-licences.ts';
 import { requestImport } from '../../store/licence-imports.ts';
-import { insertGrant } from '../../store/licences.ts';
-import { type OrgChange, requestOrgChange } from '../../store/org-changes.ts';
+import { importGrant, insertGrant } from '../../store/licences.ts';
+import { applyOrgChange, type OrgChange, requestOrgChange } from '../../store/org-changes.ts';
 import { takeDueMotion } from '../../store/outbox.ts';
 import { inTransaction } from '../../store/pool.ts';
+import { createLogger } from '../../workers/logger.ts';
+import { type ReconcileDeps, reconcile } from '../../workers/reconcile.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { baseGrant, createTestIssuer, TEST_INSTANCE, type TestIssuer } from '../support/grants.ts';
 import { keepHistory } from '../support/keep-history.ts';
@@ -118,5 +122,68 @@ describe('importLicense of a revocation list', () => {
       expect(woken).toEqual([`batch:${batchId}`]);
       await keepHistory('importLicense', 'revocation-list', await handle.fetchHistory());
     });
+  });
+});
+
+describe('a run that was lost after its request was applied and before anybody was served', () => {
+  const reconcileNow = async (): Promise<void> => {
+    const deps: ReconcileDeps = {
+      client: temporal.client,
+      workflowQueue: temporal.workflowQueue,
+      db: test.pool('proofline_worker'),
+      clock: { ...clock, nowMs: () => clock.nowMs() + 1_000 },
+      logger: createLogger('test', 'silent'),
+      origin: ORIGIN,
+      reconcileGraceMs: 0,
+      schedules: [],
+    };
+    await reconcile(deps);
+  };
+  afterAll(() => temporal.client.workflow.getHandle(workflowIds.runLog(ORIGIN)).terminate());
+
+  /** Runs the reconciler and the workflow that it starts; then once more, which starts nothing. Returns who waits no more. */
+  async function recover(workflowId: string): Promise<number> {
+    const owner = test.pool('proofline_owner');
+    const before = await owner.query('SELECT FROM certificates');
+    await temporal.run(activities(), async () => {
+      await reconcileNow();
+      const handle = temporal.client.workflow.getHandle(workflowId);
+      await handle.result();
+      const { runId } = await handle.describe();
+      await reconcileNow();
+      expect((await handle.describe()).runId).toBe(runId);
+    });
+    return ((await owner.query('SELECT FROM certificates')).rowCount ?? 0) - (before.rowCount ?? 0);
+  }
+
+  it('is started again: an import of a grant', async () => {
+    const owner = test.pool('proofline_owner');
+    const stranger = await seedTenant(owner);
+    await seedQueuedProofs(owner, 3, stranger);
+    await coverLeaves(owner, { origin: ORIGIN });
+    const jws = await issuer.issue(stranger.tenantId);
+    const request = { id: randomUUID(), jws, dryRun: false, requestedBy: 'key:test', at: clock.nowMicros() };
+    await requestImport(test.pool('proofline_api'), request);
+    const importing = { clock, issuers: issuer.keys, instanceFingerprint: instanceFingerprint(TEST_INSTANCE) };
+    const outcome = await importGrant(test.pool('proofline_worker'), request.id, importing);
+    expect(outcome).toMatchObject({ state: 'APPLIED' });
+    expect(await recover(workflowIds.importLicense(grantHash(jws)))).toBe(3);
+  });
+
+  it('is started again: a change of shares', async () => {
+    await test.pool('proofline_owner').query('UPDATE licence_allocations SET quota = used');
+    await makeWaiters();
+    const id = randomUUID();
+    const change: OrgChange = { kind: 'SET_SHARES', grantId, shares: [{ orgUnit: tenant.orgUnitId, limit: 10 }] };
+    await requestOrgChange(test.pool('proofline_api'), {
+      id,
+      tenantId: tenant.tenantId,
+      change,
+      requestedBy: 'key:test',
+      at: clock.nowMicros(),
+    });
+    const outcome = await applyOrgChange(test.pool('proofline_worker'), id, clock);
+    expect(outcome).toMatchObject({ state: 'APPLIED' });
+    expect(await recover(workflowIds.changeOrganisation(id))).toBe(2);
   });
 });

@@ -5,9 +5,12 @@ import fc from 'fast-check';
 import { canonicalText } from '../canonical-json.ts';
 import type { OrgUnitId, TenantId } from '../ids.ts';
 import { type Grant, grantSigningInput } from './grant.ts';
+import { type RevocationList, revocationListSigningInput } from './revocation-list.ts';
 
-const schema = JSON.parse(readFileSync(new URL('./grant.schema.json', import.meta.url), 'utf8'));
-const isValid = new Ajv2020({ strict: false }).compile(schema);
+const compile = (file: string) =>
+  new Ajv2020({ strict: false }).compile(JSON.parse(readFileSync(new URL(file, import.meta.url), 'utf8')));
+const isGrantValid = compile('./grant.schema.json');
+const isListValid = compile('./revocation-list.schema.json');
 
 const UUID = '11111111-1111-4111-8111-111111111111';
 const base = {
@@ -30,14 +33,25 @@ const GRANTS: readonly Grant[] = [
   { ...base, kind: 'TRANSFER', addendumOf: 'g', allocations: rights.allocations },
 ];
 
-const isRead = (grant: unknown): boolean => {
+const LISTS: readonly RevocationList[] = [[], ['g'], ['h', 'i']].map((revoked) => ({
+  type: 'proofline/grant-revocations/v1',
+  number: 7,
+  instanceFingerprint: 'a'.repeat(64),
+  issuedAt: '2026-01-01T00:00:00Z',
+  nextUpdate: '2026-02-01T00:00:00.5Z',
+  revoked: revoked.map((grantId) => ({ grantId, from: '2026-01-01T00:00:00Z' })),
+}));
+
+const succeeds = (work: () => unknown): boolean => {
   try {
-    grantSigningInput(grant as Grant, 'k1');
+    work();
     return true;
   } catch {
     return false;
   }
 };
+const isGrantRead = (grant: unknown) => succeeds(() => grantSigningInput(grant as Grant, 'k1'));
+const isListRead = (list: unknown) => succeeds(() => revocationListSigningInput(list as RevocationList, 'k1'));
 
 /** Every path to a member of an object or array. */
 function paths(value: unknown, at: readonly string[] = []): (readonly string[])[] {
@@ -56,16 +70,34 @@ function change(grant: unknown, path: readonly string[], to: unknown): unknown {
   return copy;
 }
 
+const hostile = fc.constantFrom(
+  ...[
+    undefined,
+    null,
+    true,
+    0,
+    1,
+    -1,
+    1.5,
+    1201,
+    1e9 + 1,
+    2 ** 53,
+    '',
+    'x',
+    'g',
+    '2026-01-01T00:00:00Z',
+    '2026-13',
+    UUID,
+  ],
+  ...['a'.repeat(64), 'MONTHLY', 'ANNUAL', 'MULTI_YEAR', 'PERPETUAL', 'BASE', 'TRANSFER', [], {}, ['pdf', 'é']],
+);
+
 describe('the published schema of a grant', () => {
   it('takes what the parser takes', () => {
-    for (const grant of GRANTS) expect([isRead(grant), isValid(grant)]).toEqual([true, true]);
+    for (const grant of GRANTS) expect([isGrantRead(grant), isGrantValid(grant)]).toEqual([true, true]);
   });
 
   it('agrees with the parser on whatever else stands in the place of a member, or beside it', () => {
-    const hostile = fc.constantFrom(
-      ...[undefined, null, true, 0, 1, -1, 1.5, 1201, 2 ** 53, '', 'x', 'g', '2026-01-01T00:00:00Z', '2026-13', UUID],
-      ...['a'.repeat(64), 'MONTHLY', 'ANNUAL', 'MULTI_YEAR', 'PERPETUAL', 'BASE', 'TRANSFER', [], {}, ['pdf', 'é']],
-    );
     const changed = fc.constantFrom(...GRANTS).chain((grant) =>
       fc
         .record({ path: fc.constantFrom(...paths(grant), ['more'], ['term', 'more'], ['previousGrantHash']), hostile })
@@ -75,9 +107,37 @@ describe('the published schema of a grant', () => {
     );
     fc.assert(
       fc.property(changed, (grant) => {
-        expect({ grant, verdict: isValid(grant) }).toEqual({ grant, verdict: isRead(grant) });
+        expect({ grant, verdict: isGrantValid(grant) }).toEqual({ grant, verdict: isGrantRead(grant) });
       }),
       { numRuns: 2_000 },
     );
+  });
+});
+
+describe('the published schema of a revocation list', () => {
+  it('takes what the parser takes', () => {
+    for (const list of LISTS) expect([isListRead(list), isListValid(list)]).toEqual([true, true]);
+  });
+
+  it('agrees with the parser on whatever else stands in the place of a member, or beside it', () => {
+    const changed = fc
+      .constantFrom(...LISTS)
+      .chain((list) =>
+        fc
+          .record({ path: fc.constantFrom(...paths(list), ['more']), hostile })
+          .map(({ path, hostile: to }) => change(list, path, to)),
+      );
+    fc.assert(
+      fc.property(changed, (list) => {
+        expect({ list, verdict: isListValid(list) }).toEqual({ list, verdict: isListRead(list) });
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('leaves to the parser that a grant is named once', () => {
+    const [list] = LISTS;
+    const twice = { ...list, revoked: ['01', '02'].map((day) => ({ grantId: 'g', from: `2026-01-${day}T00:00:00Z` })) };
+    expect([isListRead(twice), isListValid(twice)]).toEqual([false, true]);
   });
 });
