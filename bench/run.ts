@@ -9,6 +9,7 @@ import { measureBulk } from './figures/bulk.ts';
 import { measureIntegration } from './figures/integrate.ts';
 import { measureLicences } from './figures/licences.ts';
 import { measureLone } from './figures/lone.ts';
+import { measurePdfs } from './figures/pdfs.ts';
 import { measureProfile } from './figures/profile.ts';
 import { measureReceipts } from './figures/receipts.ts';
 import { measureSingles } from './figures/singles.ts';
@@ -27,6 +28,7 @@ const FIGURES: Readonly<Record<string, Figure>> = {
   integrate: measureIntegration,
   licences: measureLicences,
   verify: measureVerification,
+  pdfs: measurePdfs,
   profile: measureProfile,
 };
 

@@ -76,6 +76,8 @@ async function demonstrate(stack: Stack): Promise<void> {
 
   heading('Verifying offline, as anybody can who has the file, the bundle and the trust file');
   await verify(['readme.bundle.json', 'README.md'], 0);
+  heading('The same of the PDF: page, signature, timestamps and revocation lists are all inside');
+  await verify(['readme.certificate.pdf'], 0);
   heading('The same evidence for a file in which one byte was changed');
   await verify(['readme.bundle.json', 'README.tampered.md'], 1);
   heading('A bundle in which one digit of the digest was changed');
@@ -118,6 +120,7 @@ async function writeEvidence(stack: Stack, client: DemoClient, proofId: string, 
   const files: Readonly<Record<string, readonly [content: string | Uint8Array, what: string]>> = {
     'readme.bundle.json': [bundle, 'everything needed to verify the proof'],
     'readme.certificate.json': [await client.text(`/v1/proofs/${proofId}/certificate`), 'the certificate, signed'],
+    'readme.certificate.pdf': [await client.pdf(proofId), 'the certificate as a page, signed PAdES B-LT'],
     'readme.receipt.txt': [
       await client.text(`/v1/proofs/${proofId}/receipt`),
       'its place in the log (C2SP tlog-proof)',

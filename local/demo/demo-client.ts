@@ -27,13 +27,16 @@ export interface DemoClient {
   followBulk(id: string, onChange: (states: Readonly<Record<string, number>>) => void): Promise<void>;
   timeline(id: string): Promise<readonly TimelineStep[]>;
   text(path: string): Promise<string>;
+  /** The signed PDF with its revocation data, waited for up to 30 s at a time. */
+  pdf(id: string): Promise<Uint8Array>;
   pause(): Promise<void>;
 }
 
 const POLL_MS = 100;
+const PDF_ASKS = 4;
 
 export function createDemoClient(info: Pick<LocalInfo, 'apiUrl' | 'apiKey' | 'operatorKey'>): DemoClient {
-  const call = async (path: string, options: { body?: string; type?: string; key?: string } = {}): Promise<string> => {
+  const ask = async (path: string, options: { body?: string; type?: string; key?: string } = {}): Promise<Response> => {
     const { body, type = 'application/json', key = info.apiKey } = options;
     const response = await fetch(`${info.apiUrl}${path}`, {
       headers: {
@@ -43,10 +46,10 @@ export function createDemoClient(info: Pick<LocalInfo, 'apiUrl' | 'apiKey' | 'op
       ...(body !== undefined && { method: 'POST', body }),
       signal: AbortSignal.timeout(60_000),
     });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${text.slice(0, 500)}`);
-    return text;
+    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${(await response.text()).slice(0, 500)}`);
+    return response;
   };
+  const call = async (...args: Parameters<typeof ask>): Promise<string> => (await ask(...args)).text();
   return {
     submit: async (proof) => JSON.parse(await call('/v1/proofs', { body: JSON.stringify(proof) })),
     submitBulk: async (proofs) =>
@@ -70,6 +73,14 @@ export function createDemoClient(info: Pick<LocalInfo, 'apiUrl' | 'apiKey' | 'op
     },
     timeline: async (id) => JSON.parse(await call(`/v1/proofs/${id}/timeline`)).data,
     text: (path) => call(path),
+    async pdf(id) {
+      for (let asked = 0; asked < PDF_ASKS; asked++) {
+        const response = await ask(`/v1/proofs/${id}/certificate.pdf?level=B-LT&wait=30`);
+        if (response.status === 200) return new Uint8Array(await response.arrayBuffer());
+        await response.body?.cancel();
+      }
+      throw new Error(`the PDF of ${id} is not rendered within ${(PDF_ASKS * 30) / 60} minutes`);
+    },
     pause: () => delay(POLL_MS),
   };
 }

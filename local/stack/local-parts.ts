@@ -102,6 +102,9 @@ export function workerParts(
       PROOFLINE_SIGNING_ROOTS_FILE: context.keys.signingRoot.certFile,
       PROOFLINE_TSAS_FILE: context.tsasFile,
       ...(context.ledgerFile === '' ? {} : { PROOFLINE_LEDGER_FILE: context.ledgerFile }),
+      // The dev roots publish a new list each second.
+      PROOFLINE_PDF_REVOCATION_GRACE_MS: '3000',
+      PROOFLINE_PDF_REVOCATION_RETRY_MS: '3000',
       PROOFLINE_LICENSE_ISSUERS_FILE: context.keys.licenseIssuer.jwksFile,
       // A process that died is back without bundling the workflows again.
       PROOFLINE_WORKFLOW_BUNDLE_FILE: join(context.dataDir, 'workflow-bundle.json'),
