@@ -75,6 +75,91 @@ describe("a mirror's REST interface", () => {
     expect((await get(`topics/${topicId}/messages?${query}`)).status).toBe(400);
   });
 
+  it.each([
+    ['transactions?transactiontype=CONSENSUSSUBMITMESSAGE', 'transactions', 5],
+    ['transactions?transactiontype=consensuscreatetopic&result=success', 'transactions', 1],
+    ['transactions?result=fail', 'transactions', 0],
+    ['transactions?account.id=2&limit=3', 'transactions', 3],
+    ['transactions?account.id=0.0.802&limit=100', 'transactions', 6],
+    ['transactions?account.id=0.0.3', 'transactions', 0],
+    ['transactions?timestamp=lt:1000000000', 'transactions', 0],
+    ['accounts?account.id=lt:5', 'accounts', 3],
+    ['accounts?account.id=gte:0.0.4&account.id=ne:0.0.5', 'accounts', 2],
+    ['balances?account.id=2', 'balances', 1],
+    ['network/nodes?node.id=gt:0', 'nodes', 2],
+    ['network/nodes?file.id=0.0.101&limit=1', 'nodes', 1],
+    ['blocks?block.number=eq:0', 'blocks', 1],
+    ['blocks?timestamp=lt:1000000000', 'blocks', 0],
+  ])('selects by %s', async (path, member, count) => {
+    sim.clock.advance(4_000);
+    const { status, body } = await get(path, 1);
+    expect([status, (body[member] as unknown[]).length]).toEqual([200, count]);
+  });
+
+  it('shows text as text where it is asked to', async () => {
+    expect((await get(`topics/${topicId}/messages/2?encoding=utf-8`)).body.message).toBe('b');
+    expect((await get(`topics/${topicId}/messages/2`)).body.message).toBe(Buffer.from('b').toString('base64'));
+    expect((await get(`topics/${topicId}/messages?encoding=utf8&limit=1`)).body.messages).toMatchObject([
+      { message: 'a' },
+    ]);
+  });
+
+  it('keeps the other filters in its links, and pages through transactions, accounts and blocks, each once', async () => {
+    const walk = async (first: string, member: string, key: string): Promise<unknown[]> => {
+      const seen: unknown[] = [];
+      for (let next: string | null = `/api/v1/${first}`; next !== null; ) {
+        const { body } = await get(next);
+        seen.push(...(body[member] as Record<string, unknown>[]).map((row) => row[key]));
+        next = body.links.next;
+      }
+      return seen;
+    };
+    const ids = await walk(
+      'transactions?limit=2&transactiontype=CONSENSUSSUBMITMESSAGE&account.id=0.0.2',
+      'transactions',
+      'transaction_id',
+    );
+    expect([ids.length, new Set(ids).size]).toEqual([5, 5]);
+    expect(await walk('accounts?limit=2&account.id=lte:5', 'accounts', 'account')).toEqual([
+      '0.0.2',
+      '0.0.3',
+      '0.0.4',
+      '0.0.5',
+    ]);
+    expect(await walk('blocks?limit=2&order=asc&block.number=lt:5', 'blocks', 'number')).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it('finds a transaction by its id and nonce 0 alone, an account by number, a block by hash', async () => {
+    const { body } = await get('transactions?limit=1');
+    const id = (body.transactions as { transaction_id: string }[])[0]?.transaction_id;
+    const statuses = ['', '?nonce=0', '?nonce=1', '?scheduled=true', '?nonce=x'].map(
+      async (query) => (await get(`transactions/${id}${query}`)).status,
+    );
+    expect(await Promise.all(statuses)).toEqual([200, 200, 404, 404, 400]);
+    const accounts = ['2', '0.0.2', `0x${'2'.padStart(40, '0')}`].map(
+      async (name) => (await get(`accounts/${name}`)).body.account,
+    );
+    expect(await Promise.all(accounts)).toEqual(['0.0.2', '0.0.2', '0.0.2']);
+    const { body: block } = await get('blocks/1');
+    expect((await get(`blocks/${block.hash}`)).body.number).toBe(1);
+    expect((await get(`blocks/0x${'ab'.repeat(48)}`)).status).toBe(404);
+  });
+
+  it('chains its blocks, the same at every mirror, and counts each transaction in one of them', async () => {
+    sim.clock.advance(4_000);
+    const all = async (mirror: number) =>
+      (await get('blocks?limit=100&order=asc', mirror)).body.blocks as {
+        hash: string;
+        previous_hash: string;
+        count: number;
+      }[];
+    const [blocks, others] = [await all(0), await all(1)];
+    expect(others.slice(0, blocks.length)).toEqual(blocks);
+    for (const [i, block] of blocks.entries()) if (i > 0) expect(block.previous_hash).toBe(blocks[i - 1]?.hash);
+    expect(new Set(blocks.map(({ hash }) => hash)).size).toBe(blocks.length);
+    expect(blocks.reduce((sum, { count }) => sum + count, 0)).toBe(sim.ledger.state.transactions.length);
+  });
+
   it('answers for blocks, nodes, rates, fees and balances', async () => {
     sim.clock.advance(10_000);
     const { blocks } = (await get('blocks?limit=1&order=desc')).body as unknown as {

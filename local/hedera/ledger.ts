@@ -45,7 +45,7 @@ export interface Ledger {
   nowNanos(): bigint;
   /** How many transactions were accepted and wait for consensus. */
   pendingCount(): number;
-  /** Forgets everything, the journal's entries too; the first accounts are as at birth. */
+  /** Forgets everything, the journal's entries too; the first accounts are as at birth. Throws while a contract runs. */
   reset(): void;
   stop(): void;
 }
@@ -175,6 +175,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     nowNanos: () => clock.nowNanos(),
     pendingCount: () => pending.size + queue.length,
     reset() {
+      if (draining !== undefined) throw new Error('a contract is being executed: nothing is reset now');
       forget();
       memory.clear();
       journal.clear();

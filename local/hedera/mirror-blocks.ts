@@ -128,7 +128,7 @@ function blockJson(context: MirrorContext, number: number): Record<string, unkno
   const inside = context.state.transactions.filter((row) => row.consensusNanos >= from && row.consensusNanos <= to);
   return {
     count: inside.length,
-    gas_used: 0,
+    gas_used: Number(inside.reduce((sum, { contract }) => sum + (contract?.result.gasUsed ?? 0n), 0n)),
     hapi_version: '0.75.0',
     hash: `0x${blockHash(context, number)}`,
     logs_bloom: EMPTY_BLOOM,

@@ -83,6 +83,19 @@ describe('a restarted network', () => {
     await sim.stop();
   });
 
+  it('has forgotten what a reset took away, and nothing after it', async () => {
+    let sim = await start();
+    const { operatorKey } = sim;
+    sim.treasury.createTopic({ memo: 'before' });
+    sim.reset();
+    sim.treasury.createTopic({ memo: 'after' });
+    await sim.stop();
+    sim = await start();
+    expect(sim.operatorKey).toBe(operatorKey);
+    expect([...sim.ledger.state.topics.values()].map(({ id, memo }) => [id, memo])).toEqual([['0.0.1001', 'after']]);
+    await sim.stop();
+  });
+
   it('finds the account and the topic of the same keys again', async () => {
     const keys = { payer: new Uint8Array(32).fill(1), submit: new Uint8Array(32).fill(2) };
     let sim = await start();
