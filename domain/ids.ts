@@ -45,6 +45,7 @@ export const workflowIds = {
     generation === 1 ? `batch:${batch}` : `batch:${batch}:${generation}`,
   runLog: (origin: string): string => `log:${origin}`,
   anchorCheckpoint: (origin: string, size: bigint): string => `anchor:${origin}:${size}`,
+  anchorContract: (origin: string, size: bigint): string => `anchor-contract:${origin}:${size}`,
   /** A file that is asked for again, since it was refused, goes on under the next generation. */
   importLicense: (grantHash: string, generation = 1): string =>
     generation === 1 ? `license:${grantHash}` : `license:${grantHash}:${generation}`,

@@ -23,6 +23,7 @@ import type { AnchorPolicy, ProofState } from '../domain/states.ts';
 import { parseNote } from '../log/note.ts';
 import { formatTlogProof } from '../log/tlog-proof.ts';
 import { readChains } from './archive.ts';
+import { readCoveringContractAnchor } from './contract-anchors.ts';
 import { readInclusionPaths } from './log.read.ts';
 import { asStoreError, type Queryable } from './pool.ts';
 import { readPublishedKeys } from './trust.read.ts';
@@ -113,6 +114,7 @@ async function assembleBundle(db: Queryable, origin: string, parts: Parts): Prom
   const inclusion = hasCheckpoint
     ? await readInclusion(db, origin, parts.leaf_index, parts.checkpoint_size)
     : undefined;
+  const anchors = await readAnchors(db, origin, parts);
   return {
     type: BUNDLE_TYPE,
     statement: JSON.parse(statement) as Statement,
@@ -128,10 +130,15 @@ async function assembleBundle(db: Queryable, origin: string, parts: Parts): Prom
               ...(await describeRenewals(db, parts.token)),
             },
           ],
-    anchors: await describeAnchors(db, origin, parts),
+    anchors: await describeAnchors(db, origin, parts, anchors),
     ...(parts.certificate === null ? {} : { certificate: parts.certificate }),
-    pending: pendingParts(parts, hasCheckpoint),
-    keys: await readKeysUsed(db, parts, kid, version),
+    pending: pendingParts(parts, hasCheckpoint, anchors.length > 0),
+    keys: await readKeysUsed(
+      db,
+      parts,
+      anchors.map(({ size }) => size),
+      keyReference(kid, version),
+    ),
   };
 }
 
@@ -165,32 +172,70 @@ async function describeRenewals(db: Queryable, token: Uint8Array): Promise<Pick<
   return renewals.length === 0 ? {} : { renewals };
 }
 
+interface StoredAnchor {
+  readonly entry: AnchorEntry;
+  readonly size: bigint;
+  readonly note: string;
+}
+
+/** The message on the topic, and the entry in the registry contract, as far as they cover the leaf. */
+async function readAnchors(db: Queryable, origin: string, parts: Parts): Promise<readonly StoredAnchor[]> {
+  const { anchor_entry: entry, anchor_size: size, anchor_note: note, leaf_index: index } = parts;
+  if (index === null) return [];
+  const named = certifiedAnchorTime(parts.certificate);
+  const inContract = await readCoveringContractAnchor(db, { origin, index, named });
+  return [
+    ...(entry === null || size === null || note === null ? [] : [{ entry, size, note }]),
+    ...(inContract === undefined ? [] : [inContract]),
+  ];
+}
+
 /** An anchor of another checkpoint than the bundle's own brings that one, with the proof's place in it. */
-async function describeAnchors(db: Queryable, origin: string, parts: Parts): Promise<AnchorEntry[]> {
-  const { anchor_entry: entry, anchor_size: size, anchor_note: note } = parts;
-  if (entry === null || size === null || note === null) return [];
-  if (size === parts.checkpoint_size) return [entry];
-  const inclusion = await readInclusion(db, origin, parts.leaf_index, size);
-  return [{ ...entry, checkpoint: note, ...(inclusion === undefined ? {} : { inclusion }) }];
+function describeAnchors(
+  db: Queryable,
+  origin: string,
+  parts: Parts,
+  anchors: readonly StoredAnchor[],
+): Promise<AnchorEntry[]> {
+  return Promise.all(
+    anchors.map(async ({ entry, size, note }) => {
+      if (size === parts.checkpoint_size) return entry;
+      const inclusion = await readInclusion(db, origin, parts.leaf_index, size);
+      return { ...entry, checkpoint: note, ...(inclusion === undefined ? {} : { inclusion }) };
+    }),
+  );
+}
+
+/** The consensus time of the anchor that a certificate rests on. */
+function certifiedAnchorTime(jws: string | null): string | undefined {
+  const payload = fromBase64Url(jws?.split('.')[1] ?? '');
+  if (jws === null || payload === undefined) return undefined;
+  const { anchor } = JSON.parse(utf8.decode(payload)) as { anchor?: { consensusTimestamp?: unknown } };
+  return typeof anchor?.consensusTimestamp === 'string' ? anchor.consensusTimestamp : undefined;
 }
 
 /** What is still to come. An ended proof keeps its leaf, so that its inclusion and timestamp still come. */
-function pendingParts(parts: Parts, hasCheckpoint: boolean): Bundle['pending'] {
+function pendingParts(parts: Parts, hasCheckpoint: boolean, isAnchored: boolean): Bundle['pending'] {
   const hasEnded = parts.state === 'FAILED' || parts.state === 'REJECTED' || parts.state === 'CANCELLED';
   const isToCome = {
     inclusion: !hasCheckpoint,
     timestamp: parts.token === null,
     // A certificate that states that there is no anchor is complete without one; a later one is a gift.
-    anchor: parts.anchor_entry === null && parts.certificate === null && parts.anchor_policy !== 'NONE' && !hasEnded,
+    anchor: !isAnchored && parts.certificate === null && parts.anchor_policy !== 'NONE' && !hasEnded,
     certificate: parts.certificate === null && !hasEnded,
   };
   return (['inclusion', 'timestamp', 'anchor', 'certificate'] as const).filter((part) => isToCome[part]);
 }
 
 /** Only the versions that this evidence uses. */
-async function readKeysUsed(db: Queryable, parts: Parts, kid: string, version: number): Promise<PublishedKey[]> {
-  const named = new Set([`seal ${keyReference(kid, version)}`, `certificate ${certificateKey(parts.certificate)}`]);
-  const sizes = [parts.checkpoint_size, parts.anchor_size].filter((size) => size !== null);
+async function readKeysUsed(
+  db: Queryable,
+  parts: Parts,
+  anchorSizes: readonly bigint[],
+  sealKey: string,
+): Promise<PublishedKey[]> {
+  const named = new Set([`seal ${sealKey}`, `certificate ${certificateKey(parts.certificate)}`]);
+  const sizes = [parts.checkpoint_size, ...anchorSizes].filter((size) => size !== null);
   const stored = await readPublishedKeys(db);
   return stored
     .filter(({ key, fromSize, toSize }) => {

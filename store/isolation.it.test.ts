@@ -15,6 +15,7 @@ const PUBLIC: Readonly<Record<string, readonly string[] | 'all'>> = {
   archive_tokens: 'all',
   archive_members: 'all',
   anchors: 'all',
+  contract_anchors: 'all',
   published_keys: 'all',
   instance: 'all',
   leaves: ['index', 'leaf'],

@@ -6,9 +6,11 @@ import { createCertification } from '../activities/certificates/certify-proofs.t
 import { createIntegration } from '../activities/integration/integrate-log.ts';
 import { createIntegrityChecks } from '../activities/integrity/check-integrity.ts';
 import { createLedgerActivities } from '../activities/ledger/anchor-activities.ts';
+import { createContractActivities } from '../activities/ledger/contract-activities.ts';
+import { createContractLedger } from '../activities/ledger/contract-ledger.ts';
 import { createHederaLedger } from '../activities/ledger/hedera-ledger.ts';
 import { resolveAtSigner } from '../activities/ledger/key-resolver.ts';
-import { parseLedgerConfig } from '../activities/ledger/ledger-config.ts';
+import { type ContractConfig, type LedgerConfig, parseLedgerConfig } from '../activities/ledger/ledger-config.ts';
 import { createNewestAnchor } from '../activities/ledger/newest-anchor.ts';
 import { createLicensing } from '../activities/licences/import-grant.ts';
 import { createRendering } from '../activities/rendering/render-activities.ts';
@@ -20,6 +22,7 @@ import { createEvidenceRenewal } from '../activities/timestamping/renew-evidence
 import { createTimestamping } from '../activities/timestamping/stamp-log.ts';
 import { createTsaPool } from '../activities/timestamping/tsa-pool.ts';
 import type { Clock } from '../domain/clock.ts';
+import { ProoflineError } from '../domain/errors.ts';
 import { createVerificationCache } from '../domain/timestamp/cache.ts';
 import { readPem } from '../domain/timestamp/pem.ts';
 import { advanceEvidence } from '../store/evidence.ts';
@@ -80,8 +83,10 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
 
   const ledgerConfig =
     config.ledgerFile === undefined ? undefined : parseLedgerConfig(await readFile(config.ledgerFile, 'utf8'));
+  const contract = contractOf(config, ledgerConfig);
+  const isTopicWritten = config.anchorMode === 'hcs' || config.anchorMode === 'both';
   if (signer !== undefined && has('signer')) {
-    const anchors = ledgerConfig && createNewestAnchor(ledgerConfig, config.origin);
+    const anchors = isTopicWritten && ledgerConfig ? createNewestAnchor(ledgerConfig, config.origin) : undefined;
     if (anchors !== undefined) closers.push(() => anchors.close());
     const shared = { db, signer, clock, origin: config.origin };
     Object.assign(all, createSealing({ ...shared, randomBytes, heartbeat, stopping }));
@@ -94,11 +99,16 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
         stopping,
         ...(anchors && { newestAnchor: () => anchors.read() }),
         checkpointIntervalMs: config.checkpointIntervalMs,
-        anchorWindows: {
-          express: config.anchorWindowExpressMs,
-          standard: config.anchorWindowStandardMs,
-          economy: config.anchorWindowEconomyMs,
-        },
+        anchorWindows: isTopicWritten
+          ? {
+              express: config.anchorWindowExpressMs,
+              standard: config.anchorWindowStandardMs,
+              economy: config.anchorWindowEconomyMs,
+            }
+          : 'none',
+        ...(contract && {
+          contractAnchors: { windowMs: config.contractWindowMs, carriesProofs: !isTopicWritten },
+        }),
       }),
     );
   }
@@ -162,6 +172,16 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
     });
     closers.push(() => ledger.close());
     Object.assign(all, createLedgerActivities({ db, ledger, clock, advanceEvidence: advance }));
+    if (contract !== undefined) {
+      const registry = createContractLedger({
+        config: { ...ledgerConfig, contract },
+        clock,
+        random: Math.random,
+        keys: resolveAtSigner(signer),
+      });
+      closers.push(() => registry.close());
+      Object.assign(all, createContractActivities({ db, ledger: registry, clock, advanceEvidence: advance }));
+    }
   }
   if (has('store')) {
     const issuers = await readFile(config.licenseIssuersFile, 'utf8');
@@ -192,4 +212,15 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
       for (const close of closers.reverse()) await close();
     },
   };
+}
+
+/** The registry contract, where the mode asks for it. Throws CONFIG_INVALID if the ledger file names none. */
+function contractOf({ anchorMode }: WorkerConfig, ledger: LedgerConfig | undefined): ContractConfig | undefined {
+  if (anchorMode !== 'contract' && anchorMode !== 'both') return undefined;
+  if (ledger?.contract === undefined)
+    throw new ProoflineError(
+      'CONFIG_INVALID',
+      `PROOFLINE_ANCHOR_MODE=${anchorMode} wants a contract in the ledger file`,
+    );
+  return ledger.contract;
 }

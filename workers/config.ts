@@ -48,6 +48,8 @@ const WORKER = {
   signingRootsFile: required('PROOFLINE_SIGNING_ROOTS_FILE', readText),
   tsasFile: required('PROOFLINE_TSAS_FILE', readText),
   ledgerFile: optional('PROOFLINE_LEDGER_FILE', readText, undefined as string | undefined),
+  anchorMode: optional('PROOFLINE_ANCHOR_MODE', readOneOf('none', 'hcs', 'contract', 'both'), 'hcs' as const),
+  contractWindowMs: optional('PROOFLINE_CONTRACT_WINDOW_MS', intervalMs, 3_600_000),
   licenseIssuersFile: required('PROOFLINE_LICENSE_ISSUERS_FILE', readText),
   workflowBundleFile: optional('PROOFLINE_WORKFLOW_BUNDLE_FILE', readText, undefined as string | undefined),
   checkpointIntervalMs: optional('PROOFLINE_CHECKPOINT_INTERVAL_MS', intervalMs, 200),

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
-import { parseLedgerConfig } from '../activities/ledger/ledger-config.ts';
+import { type LedgerConfig, parseLedgerConfig } from '../activities/ledger/ledger-config.ts';
 import type { Signer } from '../activities/sealing/signer-client.ts';
 import type { TsaConfig } from '../activities/timestamping/tsa-pool.ts';
 import type { Clock } from '../domain/clock.ts';
@@ -59,19 +59,19 @@ async function describeInstance(config: WorkerConfig): Promise<InstanceDocument>
       tsa: [...new Set(tsas.flatMap((tsa) => tsa.roots))],
     },
     tsas: tsas.map(({ name, url, policies, selfOperated }) => ({ name, url, policies, selfOperated })),
-    ledgers:
-      ledger === undefined
-        ? []
-        : [
-            {
-              kind: 'hedera-hcs/v1',
-              network: ledger.network,
-              topicId: ledger.topicId,
-              submitKey: ledger.submitKey ?? '',
-              ...(ledger.explorerUrl !== undefined && { explorer: ledger.explorerUrl }),
-            },
-          ],
+    ledgers: ledger === undefined ? [] : ledgersOf(ledger),
     log: `${config.publicUrl}/log`,
     verifier: { source: VERIFIER_SOURCE },
   };
+}
+
+/** Whatever the mode is now: anchors of an earlier mode stand as long as the file names their place. */
+function ledgersOf({ network, topicId, submitKey, explorerUrl, contract }: LedgerConfig): InstanceDocument['ledgers'] {
+  const explorer = explorerUrl === undefined ? {} : { explorer: explorerUrl };
+  return [
+    { kind: 'hedera-hcs/v1', network, topicId, submitKey: submitKey ?? '', ...explorer },
+    ...(contract === undefined
+      ? []
+      : [{ kind: 'hedera-contract/v1' as const, network, contractId: contract.contractId, ...explorer }]),
+  ];
 }

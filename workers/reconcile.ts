@@ -7,6 +7,7 @@ import { workflowIds } from '../domain/ids.ts';
 import { type AnchorKey, readOpenAnchors } from '../store/anchors.ts';
 import { type OpenBatch, readOpenBatches, restartBatch } from '../store/batches.ts';
 import { type OpenLevel, readOpenLevels } from '../store/certificate-pdfs.ts';
+import { readOpenContractAnchors } from '../store/contract-anchors.ts';
 import { advanceEvidence } from '../store/evidence.ts';
 import { readOpenRenewals } from '../store/evidence-renewals.ts';
 import { readOpenImports } from '../store/licence-imports.ts';
@@ -52,6 +53,7 @@ export async function reconcile(deps: ReconcileDeps): Promise<void> {
   await reconcileBatches(deps);
   await reconcileAnchors(deps);
   await reconcilePdfs(deps);
+  await reconcileContractAnchors(deps);
   for (const { workflowId, importId } of await readOpenImports(db, olderThan(deps), PAGE))
     await start(deps, 'importLicense', workflowId, { importId });
   for (const id of await readOpenRenewals(db, olderThan(deps), PAGE))
@@ -99,6 +101,12 @@ async function reconcilePdfs(deps: ReconcileDeps): Promise<void> {
     after = page.at(-1);
     if (page.length < PAGE) return;
   }
+}
+
+/** At most one of a log is open at a time. */
+async function reconcileContractAnchors(deps: ReconcileDeps): Promise<void> {
+  for (const { origin, size } of await readOpenContractAnchors(deps.db, olderThan(deps), PAGE))
+    await start(deps, 'anchorContract', workflowIds.anchorContract(origin, size), { origin, size: size.toString() });
 }
 
 async function reconcileBatches(deps: ReconcileDeps): Promise<void> {

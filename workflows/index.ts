@@ -1,5 +1,6 @@
 /** The registry: every workflow type of Proofline. Everything exported here becomes one. */
 export { anchorCheckpoint } from './anchor-checkpoint.ts';
+export { anchorContract } from './anchor-contract.ts';
 export { certifyBatch } from './certify-batch.ts';
 export { changeOrganisation } from './change-organisation.ts';
 export { checkIntegrity } from './check-integrity.ts';

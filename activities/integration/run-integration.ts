@@ -7,6 +7,7 @@ import type { Clock } from '../../domain/clock.ts';
 import { toMicros } from '../../domain/clock.ts';
 import { ERRORS, ProoflineError } from '../../domain/errors.ts';
 import { type AnchorWindows, closeAnchorWindow } from '../../store/anchor-windows.ts';
+import { closeContractWindow } from '../../store/contract-anchors.ts';
 import {
   ensureLog,
   integrateLeaves,
@@ -37,7 +38,10 @@ export interface IntegrationDeps {
   readonly logger: IntegrationLogger;
   /** Least time between two checkpoints; 200 ms unless told. */
   readonly checkpointIntervalMs?: number;
-  readonly anchorWindows?: AnchorWindows;
+  /** `none`: no topic is written to, so no window is closed. */
+  readonly anchorWindows?: AnchorWindows | 'none';
+  /** Checkpoints are anchored in the registry contract too, or there alone: then proofs rest on it. */
+  readonly contractAnchors?: { readonly windowMs: number; readonly carriesProofs: boolean };
   /** Leaves taken at once. */
   readonly limit?: number;
   /** Another wake than LISTEN on the pool. */
@@ -82,6 +86,7 @@ export async function runIntegration(deps: IntegrationDeps, control: Integration
   const beating = setInterval(beat, HEARTBEAT_MS);
   let failures = 0;
   let isChecked = false;
+  let nextContractLookMs = 0;
   let pruneAtMs = clock.nowMs() + PRUNE_EVERY_MS;
   try {
     while (!signal.aborted && clock.nowMs() < endMs) {
@@ -100,6 +105,7 @@ export async function runIntegration(deps: IntegrationDeps, control: Integration
         seen.leaves += step.leaves;
         seen.checkpoints += step.isPublished ? 1 : 0;
         await closeDueWindow(deps);
+        nextContractLookMs = await closeDueContractWindow(deps, nextContractLookMs);
         if (clock.nowMs() >= pruneAtMs) {
           pruneAtMs = clock.nowMs() + PRUNE_EVERY_MS;
           await pruneCheckpoints(deps.db, {
@@ -181,6 +187,7 @@ async function isPast(db: Db, head: LogHead): Promise<boolean> {
 }
 
 async function closeDueWindow({ db, origin, clock, anchorWindows, logger }: IntegrationDeps): Promise<void> {
+  if (anchorWindows === 'none') return;
   const closed = await inTransaction(db, (tx) =>
     closeAnchorWindow(tx, {
       origin,
@@ -190,6 +197,20 @@ async function closeDueWindow({ db, origin, clock, anchorWindows, logger }: Inte
   );
   if (closed !== undefined)
     logger.info({ window: closed.window, size: closed.size.toString() }, 'anchor window closed');
+}
+
+/** Looked for ten times a window, and at least once a minute. Returns when to look again. */
+async function closeDueContractWindow(
+  { db, origin, clock, contractAnchors, logger }: IntegrationDeps,
+  nextLookMs: number,
+): Promise<number> {
+  const nowMs = clock.nowMs();
+  if (contractAnchors === undefined || nowMs < nextLookMs) return nextLookMs;
+  const size = await inTransaction(db, (tx) =>
+    closeContractWindow(tx, { origin, now: clock.nowMicros(), ...contractAnchors }),
+  );
+  if (size !== undefined) logger.info({ size: size.toString() }, 'contract window closed');
+  return nowMs + Math.min(contractAnchors.windowMs / 10, 60_000);
 }
 
 const TRANSIENT_SQLSTATES = new Set(['40001', '40P01', '55P03', '57014']);

@@ -35,6 +35,16 @@ export interface LedgerConfig {
   readonly grpcDeadlineMs?: number;
   readonly requestTimeoutMs?: number;
   readonly mirrorTimeoutMs?: number;
+  /** The registry contract, where checkpoints are anchored in it too (`PROOFLINE_ANCHOR_MODE`). */
+  readonly contract?: ContractConfig;
+}
+
+export interface ContractConfig {
+  readonly contractId: string;
+  /** What a call may use; `contracts/gas.json` says what it does use. */
+  readonly gas: number;
+  /** Decimal. A call never costs more; the network wants the price of all the gas to fit in. */
+  readonly maxFeeTinybars: string;
 }
 
 export const LEDGER_DEFAULTS = {
@@ -77,6 +87,14 @@ const between =
     return number;
   };
 
+const MAX_CALL_GAS = 15_000_000;
+
+const readContract: Read<ContractConfig> = object({
+  contractId: entityId,
+  gas: between(21_000, MAX_CALL_GAS),
+  maxFeeTinybars: text('a decimal number', 19, /^[1-9][0-9]*$/),
+});
+
 const readConfig = object(
   {
     kind: oneOf('hedera-hcs/v1'),
@@ -97,6 +115,7 @@ const readConfig = object(
     grpcDeadlineMs: between(100, 30_000),
     requestTimeoutMs: between(200, 60_000),
     mirrorTimeoutMs: between(100, 30_000),
+    contract: readContract,
   },
 );
 

@@ -1,0 +1,202 @@
+/**
+ * One checkpoint into the registry contract, from wherever Postgres shows it: signed bytes are there before they are
+ * first sent, the ledger executes a transaction at most once, and the contract takes a root at most once.
+ */
+import { asyncLocalStorage } from '@temporalio/activity';
+import type { Clock } from '../../domain/clock.ts';
+import { ProoflineError } from '../../domain/errors.ts';
+import { buildAnchorMessage } from '../../domain/ledger/anchor-message.ts';
+import type { AttemptKey, AttemptRow } from '../../store/anchors.ts';
+import {
+  type ContractAnchorRow,
+  moveContractAttempt,
+  readContractAnchor,
+  readContractAttempt,
+  recordContractVerified,
+  storeContractPrepared,
+} from '../../store/contract-anchors.ts';
+import type { Db } from '../../store/pool.ts';
+import type { AnchorInput, AnchorStep } from './anchor-activities.ts';
+import { OUTCOME_UNKNOWN, type ReceiptOutcome } from './anchor-ledger.ts';
+import type { ContractLedger, PreparedCall } from './contract-ledger.ts';
+
+/** How long one activity polls nodes for a receipt before it asks the mirrors, and the pauses between, in ms. */
+const RECEIPT_PATIENCE_MS = 20_000;
+const UNSURE_PATIENCE_MS = 6_000;
+const FIRST_PAUSE_MS = 200;
+const MAX_PAUSE_MS = 4_000;
+
+export interface ContractDeps {
+  readonly db: Db;
+  readonly ledger: ContractLedger;
+  readonly clock: Clock;
+  /** Applies what is covered to the proofs, a chunk at a time; true while more is left. */
+  readonly advanceEvidence: (input: { readonly origin: string }) => Promise<boolean>;
+  readonly heartbeat?: (detail: unknown) => void;
+  readonly sleep?: (ms: number) => Promise<void>;
+  readonly receiptPatienceMs?: number;
+}
+
+export interface ContractInput extends AnchorInput {
+  /** The update `retryAnchor` came since the last look. */
+  readonly isRetryAsked: boolean;
+}
+
+export type ContractActivities = ReturnType<typeof createContractActivities>;
+
+export function createContractActivities(deps: ContractDeps) {
+  const { db, ledger, clock } = deps;
+  const heartbeat = deps.heartbeat ?? ((detail: unknown) => asyncLocalStorage.getStore()?.heartbeat(detail));
+  const sleep = deps.sleep ?? ((ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)));
+  const receiptPatienceMs = deps.receiptPatienceMs ?? RECEIPT_PATIENCE_MS;
+
+  return {
+    /**
+     * Takes the anchor as far as it goes now. Key (origin, size, attempt): a repeat goes on from what is stored.
+     * Returns VERIFIED; EXPIRED when its transaction never executes, so that the next call prepares another; or what
+     * waits for a person, as held: REJECTED, FAILED, SUSPECT. Throws LEDGER_UNAVAILABLE, LEDGER_NOT_CONFIRMED, SIGNER_*.
+     */
+    async anchorInContract({ origin, size, isRetryAsked }: ContractInput): Promise<AnchorStep> {
+      const anchorKey = { origin, size: BigInt(size) };
+      const anchor = await readContractAnchor(db, anchorKey);
+      if (anchor === undefined) throw new ProoflineError('NOT_FOUND', `no contract anchor of ${origin} at ${size}`);
+      const row = await openAttempt(anchorKey, anchor, isRetryAsked);
+      const key = { ...anchorKey, attempt: row.attempt };
+      if (isHeld(row) && !isRetryAsked) return held(row);
+      if (row.state === 'SUSPECT')
+        await moveContractAttempt(db, { ...key, state: 'CONSENSUS', now: clock.nowMicros() });
+      let state = row.state === 'SUSPECT' ? 'CONSENSUS' : row.state;
+      if (state === 'PREPARED' || state === 'REJECTED' || state === 'SENT') {
+        const sent = await send(key, row);
+        if (sent.state !== 'SENT') return sent;
+        const outcome = await waitForOutcome(key, row, sent.status === OUTCOME_UNKNOWN);
+        if (outcome.state !== 'CONSENSUS') return outcome;
+        state = 'CONSENSUS';
+      }
+      if (state === 'CONSENSUS' || state === 'CONFIRMED') {
+        const confirmed = await confirm(key, row);
+        if (confirmed.state !== 'VERIFIED') return confirmed;
+        state = 'VERIFIED';
+      }
+      // A crash before the end leaves proofs behind their cursor; the repeat goes on from it.
+      if (state === 'VERIFIED' && anchor.carriesProofs)
+        while (await deps.advanceEvidence({ origin })) heartbeat({ advancing: origin });
+      return { attempt: row.attempt, state };
+    },
+  };
+
+  /** The newest attempt, or another where that one definitively made no entry. */
+  async function openAttempt(
+    key: Omit<AttemptKey, 'attempt'>,
+    anchor: ContractAnchorRow,
+    isRetryAsked: boolean,
+  ): Promise<AttemptRow> {
+    const newest =
+      anchor.attempt === 0 ? undefined : await readContractAttempt(db, { ...key, attempt: anchor.attempt });
+    const isOver = newest?.state === 'EXPIRED' || (newest?.state === 'FAILED' && isRetryAsked);
+    if (newest !== undefined && !isOver) return newest;
+    const message = buildAnchorMessage({ origin: key.origin, size: key.size, root: anchor.root });
+    const { signedBytes, transactionId, ...prepared } = await ledger.prepare(message);
+    // A crash before this line loses signatures of a transaction that nobody has sent.
+    return storeContractPrepared(db, {
+      ...key,
+      attempt: anchor.attempt + 1,
+      transactionId,
+      prepared,
+      signedBytes,
+      now: clock.nowMicros(),
+    });
+  }
+
+  async function send(key: AttemptKey, row: AttemptRow): Promise<AnchorStep> {
+    // A crash after this line leaves it PREPARED: the repeat is answered DUPLICATE_TRANSACTION, which counts as sent.
+    const { kind, status } = await ledger.submit(toPrepared(row));
+    if (kind === 'resend') throw new ProoflineError('LEDGER_UNAVAILABLE', `the nodes answer ${status}`);
+    if (kind === 'rejected') return end(key, 'REJECTED', status);
+    await moveContractAttempt(db, { ...key, state: 'SENT', now: clock.nowMicros() });
+    return { attempt: key.attempt, state: 'SENT', status };
+  }
+
+  async function waitForOutcome(key: AttemptKey, row: AttemptRow, isUnsure: boolean): Promise<AnchorStep> {
+    const prepared = toPrepared(row);
+    const patienceMs = isUnsure ? Math.min(UNSURE_PATIENCE_MS, receiptPatienceMs) : receiptPatienceMs;
+    const outcome = await pollReceipt(prepared, patienceMs);
+    switch (outcome.kind) {
+      case 'consensus':
+        await moveContractAttempt(db, { ...key, state: 'CONSENSUS', now: clock.nowMicros() });
+        return { attempt: key.attempt, state: 'CONSENSUS' };
+      case 'failed':
+        return end(key, 'FAILED', outcome.status);
+      case 'abandoned':
+        return end(key, 'EXPIRED', outcome.status);
+      case 'pending':
+        // While the bytes may be sent, the repeat of this activity sends them again.
+        if (!ledger.isSendable(prepared) && (await ledger.provenAbsent(prepared)))
+          return end(key, 'EXPIRED', 'PROVEN_ABSENT');
+        throw new ProoflineError('LEDGER_NOT_CONFIRMED', `nobody can tell what became of ${prepared.transactionId}`);
+    }
+  }
+
+  async function confirm(key: AttemptKey, row: AttemptRow): Promise<AnchorStep> {
+    const confirmation = await ledger.confirm(toPrepared(row));
+    const now = clock.nowMicros();
+    const { mirrors } = confirmation;
+    const said = mirrors.map(({ mirror, verdict, detail }) => `${mirror}: ${verdict} ${detail}`.trim()).join('; ');
+    switch (confirmation.kind) {
+      case 'verified':
+        await recordContractVerified(db, {
+          ...key,
+          entry: confirmation.entry,
+          confirmation: { mirrors, at: now },
+          now,
+        });
+        return { attempt: key.attempt, state: 'VERIFIED' };
+      case 'suspect':
+        await moveContractAttempt(db, {
+          ...key,
+          state: 'SUSPECT',
+          confirmation: { mirrors, at: now },
+          failure: { status: 'LEDGER_SUSPECT' },
+          now,
+        });
+        return { attempt: key.attempt, state: 'SUSPECT', status: said, isHeld: true };
+      case 'seen':
+        await moveContractAttempt(db, { ...key, state: 'CONFIRMED', confirmation: { mirrors, at: now }, now });
+        throw new ProoflineError('LEDGER_NOT_CONFIRMED', `too few mirrors yet: ${said}`);
+      case 'pending':
+        throw new ProoflineError('LEDGER_NOT_CONFIRMED', said);
+    }
+  }
+
+  async function end(key: AttemptKey, state: 'REJECTED' | 'FAILED' | 'EXPIRED', status: string): Promise<AnchorStep> {
+    await moveContractAttempt(db, { ...key, state, failure: { status }, now: clock.nowMicros() });
+    return { attempt: key.attempt, state, status, ...(state !== 'EXPIRED' && { isHeld: true as const }) };
+  }
+
+  async function pollReceipt(prepared: PreparedCall, patienceMs: number): Promise<ReceiptOutcome> {
+    const deadline = clock.nowMs() + patienceMs;
+    let pause = FIRST_PAUSE_MS;
+    for (let round = 0; ; round++) {
+      const outcome = await ledger.receipt(prepared, round);
+      if (outcome.kind !== 'pending') return outcome;
+      heartbeat({ round });
+      if (clock.nowMs() + pause >= deadline || !ledger.isSendable(prepared)) return ledger.lookUp(prepared);
+      await sleep(pause);
+      pause = Math.min(pause * 1.5, MAX_PAUSE_MS);
+    }
+  }
+}
+
+const isHeld = ({ state }: AttemptRow): boolean => state === 'REJECTED' || state === 'FAILED' || state === 'SUSPECT';
+
+function held({ attempt, state, failure }: AttemptRow): AnchorStep {
+  return { attempt, state, isHeld: true, ...(failure === null ? {} : { status: failure.status }) };
+}
+
+function toPrepared(row: AttemptRow): PreparedCall {
+  return {
+    ...(row.prepared as unknown as Omit<PreparedCall, 'signedBytes' | 'transactionId'>),
+    transactionId: row.transactionId,
+    signedBytes: row.signedBytes,
+  };
+}
