@@ -187,22 +187,6 @@ export async function readCoveringContractAnchor(
   return rows[0];
 }
 
-/** Of the leaves that no topic's anchor covers: the earliest entry of the contract on which proofs rest. One probe a leaf. */
-export async function readCarryingEntries(
-  tx: Queryable,
-  origin: string,
-  indices: readonly bigint[],
-): Promise<ReadonlyMap<bigint, { readonly size: bigint; readonly entry: ContractAnchorEntry }>> {
-  if (indices.length === 0) return new Map();
-  const { rows } = await tx.query<{ index: bigint; size: bigint; entry: ContractAnchorEntry }>(
-    `SELECT l.index, an.size, an.entry FROM unnest($2::bigint[]) AS l (index)
-     CROSS JOIN LATERAL (SELECT a.size, a.entry FROM contract_anchors a
-       WHERE a.origin = $1 AND a.state = 'VERIFIED' AND a.carries_proofs AND a.size > l.index ORDER BY a.size LIMIT 1) an`,
-    [origin, indices.map(String)],
-  );
-  return new Map(rows.map(({ index, size, entry }) => [index, { size, entry }]));
-}
-
 function subjectOf({ origin, size }: AnchorKey): string {
   return workflowIds.anchorContract(origin, size);
 }

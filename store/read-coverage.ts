@@ -33,13 +33,17 @@ export interface ReadCoverage {
 }
 
 // Two index probes a proof: the smallest covering size stays the smallest, since sizes only grow. What proofs share
-// (tokens, roots, anchor entries) is read once, however many proofs there are.
+// (tokens, roots, anchor entries) is read once, however many proofs there are. Where no topic is written to, proofs rest
+// on the registry contract; an anchor on the topic goes before it.
 const COVERAGE = `
   WITH covered AS MATERIALIZED (
-    SELECT l.proof_id, ts.size AS ts, an.size AS an FROM leaves l
+    SELECT l.proof_id, ts.size AS ts, coalesce(an.size, cn.size) AS an FROM leaves l
     CROSS JOIN LATERAL (SELECT t.size FROM timestamps t WHERE t.origin = $2 AND t.size > l.index ORDER BY t.size LIMIT 1) ts
     LEFT JOIN LATERAL (
       SELECT a.size FROM anchors a WHERE a.origin = $2 AND a.state = 'VERIFIED' AND a.size > l.index ORDER BY a.size LIMIT 1) an ON true
+    LEFT JOIN LATERAL (
+      SELECT a.size FROM contract_anchors a
+      WHERE an.size IS NULL AND a.origin = $2 AND a.state = 'VERIFIED' AND a.carries_proofs AND a.size > l.index ORDER BY a.size LIMIT 1) cn ON true
     WHERE l.proof_id = ANY ($1::uuid[])
   )
   SELECT
@@ -48,8 +52,11 @@ const COVERAGE = `
        'time', to_char(t.gen_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))), '[]')
      FROM timestamps t JOIN checkpoints c ON c.origin = t.origin AND c.size = t.size
      WHERE t.origin = $2 AND t.size = ANY (ARRAY(SELECT DISTINCT ts FROM covered))) AS timestamps,
-    (SELECT coalesce(json_agg(json_build_object('size', a.size::text, 'entry', a.entry)), '[]') FROM anchors a
-     WHERE a.origin = $2 AND a.state = 'VERIFIED' AND a.entry IS NOT NULL AND a.size = ANY (ARRAY(SELECT DISTINCT an FROM covered WHERE an IS NOT NULL))) AS anchors,
+    (SELECT coalesce(json_agg(json_build_object('size', a.size::text, 'entry', a.entry)), '[]') FROM (
+       SELECT size, entry FROM anchors WHERE origin = $2 AND state = 'VERIFIED' AND entry IS NOT NULL
+       UNION ALL SELECT c.size, c.entry FROM contract_anchors c WHERE c.origin = $2 AND c.state = 'VERIFIED' AND c.carries_proofs
+         AND NOT EXISTS (SELECT FROM anchors t WHERE t.origin = $2 AND t.size = c.size AND t.state = 'VERIFIED')) a
+     WHERE a.size = ANY (ARRAY(SELECT DISTINCT an FROM covered WHERE an IS NOT NULL))) AS anchors,
     (SELECT coalesce(json_agg(json_build_array(b.id, b.generation)), '[]') FROM batches b
      WHERE b.state <> 'CLOSED' AND b.id = ANY ($3::uuid[])) AS batches`;
 
