@@ -9,6 +9,7 @@ import { localKeyPaths } from '../../local/keys/ensure-local-keys.ts';
 import { type Stack, startStack } from '../../local/stack/start-stack.ts';
 import { createPool, type Db } from '../../store/pool.ts';
 import { openMirror } from '../../verifier/http-mirror.ts';
+import { verifyPdf } from '../../verifier/pdf/verify-pdf.ts';
 import { verifyBundle } from '../../verifier/verify.ts';
 import { type SeededTenant, seedTenant } from '../support/seed.ts';
 import { createTestClient, newProof, ok, type ProofView, type TestClient } from './client.ts';
@@ -72,6 +73,18 @@ const importText = (text: string): Promise<Response> =>
 const importGrant = async (tenant: SeededTenant, quota: number): Promise<Response> =>
   importText(await makeGrant(tenant, quota));
 
+/** Waits for the level: lists have to be younger than the signature. */
+async function downloadPdf(id: string, level: string): Promise<Uint8Array> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const response = await client.request('GET', `/v1/proofs/${id}/certificate.pdf?level=${level}&wait=30`);
+    if (response.status === 200) return new Uint8Array(await response.arrayBuffer());
+    if (response.status !== 202 || Date.now() > deadline)
+      throw new Error(`certificate.pdf: ${response.status} ${await response.text()}`);
+    await response.body?.cancel();
+  }
+}
+
 describe('one proof', () => {
   it('goes through every stage and verifies offline against the pinned trust file', async () => {
     const proof = await client.submitOne();
@@ -93,6 +106,26 @@ describe('one proof', () => {
     });
     expect(result.overall).toBe('valid');
   });
+
+  it('has a certificate as PDF that is proven once its revocation lists are in it, to library and API alike', async () => {
+    const proof = await client.submitOne();
+    await client.untilState(proof.id, ['CERTIFIED']);
+    const trust = await client.trust();
+    const bundle = (await client.bundle(proof.id)).text;
+    const more = { bundle, digest: proof.digest };
+    const early = await downloadPdf(proof.id, 'B-T');
+    expect(await verifyPdf(early, { trust, nowMs: Date.now(), ...more })).toMatchObject({
+      overall: 'unverified',
+      level: 'B-T',
+      claims: { signature: { verdict: 'valid' }, bundle: { reason: 'bundle-equal' } },
+    });
+    const pdf = await downloadPdf(proof.id, 'B-LT');
+    expect(Buffer.from(pdf.subarray(0, early.length)).equals(early)).toBe(true);
+    const result = await verifyPdf(pdf, { trust, nowMs: Date.now(), ...more });
+    expect(result).toMatchObject({ overall: 'valid', level: 'B-LT', bundle: { overall: 'valid' } });
+    const body = { pdf: Buffer.from(pdf).toString('base64'), ...more };
+    expect(await ok(client.request('POST', '/v1/verify/pdf', { body }))).toEqual(result);
+  }, 90_000);
 
   it("has its anchor confirmed live by a mirror of the reader's choice", async () => {
     const proof = await client.submitOne({ anchorPolicy: 'REQUIRED' });
