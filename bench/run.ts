@@ -14,6 +14,7 @@ import { measureProfile } from './figures/profile.ts';
 import { measureReceipts } from './figures/receipts.ts';
 import { measureSingles } from './figures/singles.ts';
 import { measureSizes } from './figures/sizes.ts';
+import { measureTokens } from './figures/tokens.ts';
 import { measureVerification } from './figures/verify.ts';
 import { formatTable, writeSection } from './results.ts';
 import { type System, startSystem } from './system.ts';
@@ -29,6 +30,7 @@ const FIGURES: Readonly<Record<string, Figure>> = {
   licences: measureLicences,
   verify: measureVerification,
   pdfs: measurePdfs,
+  tokens: measureTokens,
   profile: measureProfile,
 };
 

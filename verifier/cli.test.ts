@@ -5,6 +5,12 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { BundleTimestamp } from '../domain/bundle.ts';
+import { parseBundle } from '../domain/bundle-parse.ts';
+import { utf8 } from '../domain/bytes.ts';
+import { recordOf } from '../domain/evidence-record/archive-steps.ts';
+import { stepsOfTimestamp } from '../domain/evidence-record/of-timestamp.ts';
+import { writeEvidenceRecord } from '../domain/evidence-record/record.ts';
 
 const LAUNCHER = join(import.meta.dirname, 'proofline.mjs');
 const vector = (name: string, file = 'bundle.json'): string => join(import.meta.dirname, 'vectors', name, file);
@@ -37,6 +43,33 @@ function run(args: readonly string[], nodeArgs: readonly string[] = []): Promise
     );
   });
 }
+
+describe('proofline verify-record', () => {
+  const trust = ['--trust', vector('good-anchored', 'trust.json')];
+  const recordOfBundle = (name: string): string => {
+    const { checkpoint = '', timestamps } = parseBundle(readFileSync(vector(name), 'utf8'));
+    const body = utf8.encode(`${checkpoint.split('\n\n')[0]}\n`);
+    const path = join(folder, 'proof.ers');
+    writeFileSync(path, writeEvidenceRecord(recordOf(stepsOfTimestamp(body, timestamps[0] as BundleTimestamp))));
+    return path;
+  };
+
+  it('judges a record over the checkpoint of its bundle', async () => {
+    const record = recordOfBundle('good-anchored');
+    const { stdout } = await run(['verify-record', record, vector('good-anchored'), '--json', ...trust]);
+    expect(JSON.parse(stdout)).toMatchObject({ over: 'checkpoint', timestamps: 1, revocation: 'good' });
+    const other = await run(['verify-record', record, vector('good-tree-of-one'), ...trust]);
+    expect([other.code, /^verdict +invalid$/m.test(other.stdout)]).toEqual([1, true]);
+  });
+
+  it('refuses what is no record, and needs to know whom to believe', async () => {
+    const bundle = vector('good-anchored');
+    const { code, stdout } = await run(['verify-record', bundle, bundle, ...trust]);
+    expect([code, /^verdict +invalid$/m.test(stdout)]).toEqual([1, true]);
+    expect((await run(['verify-record', bundle, bundle])).code).toBe(2);
+    expect((await run(['verify-record', bundle])).code).toBe(2);
+  });
+});
 
 describe('proofline verify', () => {
   it('prints every claim with its reason and exits 0 when all is valid', async () => {

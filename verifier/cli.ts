@@ -1,16 +1,20 @@
-/** The command line: `proofline verify` and `proofline submit`. Exit: 0 good, 1 not good or unreadable, 2 wrong call. */
+/** The command line: `proofline verify`, `verify-record` and `submit`. Exit: 0 good, 1 not good or unreadable, 2 wrong call. */
 import { WrongCall } from './cli/arguments.ts';
+import { RECORD_USAGE, runVerifyRecord } from './cli/record-command.ts';
 import { runSubmit, SUBMIT_USAGE } from './cli/submit-command.ts';
 import { runVerify, VERIFY_USAGE } from './cli/verify-command.ts';
 
 const USAGE = `Usage:
 ${VERIFY_USAGE}
+${RECORD_USAGE}
 ${SUBMIT_USAGE}`;
 
 async function run([command, ...rest]: readonly string[]): Promise<number> {
   switch (command) {
     case 'verify':
       return runVerify(rest);
+    case 'verify-record':
+      return runVerifyRecord(rest);
     case 'submit':
       return runSubmit(rest);
     case '--help':

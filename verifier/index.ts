@@ -6,6 +6,7 @@ export type { TrustDocument } from '../domain/trust.ts';
 export { parseTrustDocument } from '../domain/trust-parse.ts';
 export { createVerifierCache, type VerifierCache } from './cache.ts';
 export type { DisclosureResult } from './disclosure.ts';
+export { type EvidenceRecordResult, verifyRecord } from './evidence-record.ts';
 export { openMirror } from './http-mirror.ts';
 export type { MirrorReader } from './mirror.ts';
 export {

@@ -1,12 +1,14 @@
-import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomBytes, randomUUID, sign } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../domain/clock.ts';
+import { rootOfPath } from '../../domain/evidence-record/hash-tree.ts';
 import { writePem } from '../../domain/timestamp/pem.ts';
 import { verifyTimestampToken } from '../../domain/timestamp/verify-token.ts';
 import { type RunningTsa, startTsa } from '../../local/tsa/start-tsa.ts';
 import { makeTestAuthority, type TestAuthority } from '../../local/tsa/test-authority.ts';
 import { formatCheckpointBody } from '../../log/checkpoint.ts';
 import { createNoteKey, signNote } from '../../log/note.ts';
+import { readChains } from '../../store/archive.ts';
 import type { Db } from '../../store/pool.ts';
 import { isSerialUnused, readCoveringTimestamp } from '../../store/timestamps.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
@@ -109,6 +111,16 @@ async function covered(): Promise<bigint> {
   return rows[0]?.timestamped_size ?? 0n;
 }
 
+async function recorded(): Promise<bigint> {
+  const { rows } = await db.query('SELECT recorded_size FROM log_progress WHERE origin = $1', [origin]);
+  return rows[0]?.recorded_size ?? 0n;
+}
+
+async function leafCount(): Promise<number> {
+  const { rows } = await db.query('SELECT count(*)::int AS n FROM leaves');
+  return rows[0].n;
+}
+
 async function tokens(): Promise<readonly bigint[]> {
   const { rows } = await db.query<{ size: bigint }>('SELECT size FROM timestamps WHERE origin = $1 ORDER BY size', [
     origin,
@@ -182,6 +194,50 @@ describe('the timestamp loop', () => {
     await until(async () => (await covered()) === 9n);
     expect(await tokens()).toEqual([9n]);
     await until(() => states.at(-1)?.failure === undefined);
+  });
+
+  it('puts one further token over all statements of a window whose tenants ask, and none where nobody does', async () => {
+    const leafOf = (n: number) => new Uint8Array(createHash('sha256').update(`${origin} ${n}`).digest());
+    const [asking, other] = [randomUUID(), randomUUID()];
+    for (const id of [asking, other])
+      await db.query('INSERT INTO tenants (id, name, direct_records, created_at) VALUES ($1, $3, $2, now())', [
+        id,
+        id === asking,
+        'A tenant',
+      ]);
+    const from = await leafCount();
+    for (let n = 0; n < 9; n++)
+      await db.query('INSERT INTO leaves (index, leaf, proof_id, batch_id, tenant_id) VALUES ($1, $2, $3, $3, $4)', [
+        from + n,
+        leafOf(n),
+        randomUUID(),
+        n % 3 === 0 ? other : asking,
+      ]);
+    await db.query('INSERT INTO log_progress (origin, timestamped_size, recorded_size) VALUES ($1, $2, $2)', [
+      origin,
+      from,
+    ]);
+    await publish(BigInt(from + 9));
+    start();
+    await until(async () => (await recorded()) === BigInt(from + 9));
+    expect(tsa.queries()).toBe(2);
+    const keys = Array.from({ length: 9 }, (_, n) => leafOf(n));
+    const chains = await readChains(db, keys, { hasFirst: false });
+    expect([...chains.keys()].sort()).toEqual(
+      keys
+        .filter((_, n) => n % 3 !== 0)
+        .map((key) => Buffer.from(key).toString('hex'))
+        .sort(),
+    );
+    for (const [leaf, [first]] of chains) {
+      const imprint = rootOfPath(new Uint8Array(Buffer.from(leaf, 'hex')), first?.path ?? [], 'SHA-256');
+      const verdict = await verifyTimestampToken(first?.token ?? imprint, { imprint, roots: [authority.root.der] });
+      expect(verdict.failures).toEqual([]);
+    }
+    await db.query('UPDATE tenants SET direct_records = false');
+    await publish(BigInt(from + 10));
+    await until(async () => (await recorded()) === BigInt(from + 10));
+    expect(tsa.queries()).toBe(3);
   });
 
   it('stores nothing that fails verification', async () => {

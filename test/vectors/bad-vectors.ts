@@ -1,5 +1,6 @@
 /** Bundles with every claim broken, and parts of good ones put together. */
-import type { Bundle, HcsAnchorEntry } from '../../domain/bundle.ts';
+import { createHash } from 'node:crypto';
+import type { Bundle, HcsAnchorEntry, StoredToken } from '../../domain/bundle.ts';
 import { fromBase64Url, toBase64Url } from '../../domain/bytes.ts';
 import type { CertificatePayload } from '../../domain/certificate.ts';
 import type { TrustDocument } from '../../domain/trust.ts';
@@ -196,6 +197,12 @@ export async function badVectors(scene: Scene): Promise<Vector[]> {
       'token-renewal',
       'The renewal covers another token.',
       restamp({ renewals: [await stamp(instance, 'something else')] }),
+      { ...BAD_TOKEN },
+    ),
+    bad(
+      'token-renewal-path',
+      'The way up the tree does not lead to what the renewal is over.',
+      restamp({ renewals: [{ ...(await renewalOf(scene)), path: [toBase64Url(new Uint8Array(32))] }] }),
       { ...BAD_TOKEN },
     ),
     bad('anchor-running-hash', 'The running hash does not follow.', reanchor({ runningHash: anchor.prevRunningHash }), {
@@ -492,4 +499,10 @@ function flipNote(note: string): string {
   const bytes = Buffer.from(match?.[2] ?? '', 'base64');
   bytes[20] = (bytes[20] ?? 0) ^ 1;
   return `${match?.[1]}${bytes.toString('base64')}\n`;
+}
+
+/** A good renewal of the good bundle's token, alone. */
+async function renewalOf({ instance, good }: Scene): Promise<StoredToken> {
+  const token = fromBase64Url(good.timestamps[0]?.token ?? '') ?? new Uint8Array(0);
+  return instance.authority.stamp(new Uint8Array(createHash('sha256').update(token).digest()), '2026-11-24T00:00:00Z');
 }

@@ -1,7 +1,8 @@
 /** Bundles that are what they say, complete or on their way. */
 import { createHash } from 'node:crypto';
-import type { Bundle } from '../../domain/bundle.ts';
-import { fromBase64Url } from '../../domain/bytes.ts';
+import type { Bundle, BundleTimestamp } from '../../domain/bundle.ts';
+import { fromBase64Url, toBase64Url } from '../../domain/bytes.ts';
+import { buildHashTree } from '../../domain/evidence-record/hash-tree.ts';
 import type { TrustDocument } from '../../domain/trust.ts';
 import { makeAuthority } from '../../local/evidence/authority.ts';
 import { assemble, certify, checkpointOf, payloadOf, sealProof, stamp, vkeyOf } from '../../local/evidence/instance.ts';
@@ -102,6 +103,14 @@ export async function goodVectors(scene: Scene): Promise<Vector[]> {
       says: 'The TSA certificate has ended; a renewal protects the token.',
       ...(await renewed(scene)),
       now: '2027-06-01T00:00:00Z',
+      overall: 'valid',
+      claims: { timestamp: ['expired-but-protected', 'token-expired-renewed'] },
+    },
+    {
+      name: 'good-authority-expired-renewed-in-bulk',
+      says: 'The TSA certificate has ended; a token over a tree of many tokens, and one over that token, protect it.',
+      ...(await renewedInBulk(scene)),
+      now: '2029-06-01T00:00:00Z',
       overall: 'valid',
       claims: { timestamp: ['expired-but-protected', 'token-expired-renewed'] },
     },
@@ -312,6 +321,36 @@ async function renewed({ good, trust }: Scene): Promise<Case> {
     },
   };
 }
+
+/** Renewed in a tree with others, then, when that token's certificate was to end, alone. */
+async function renewedInBulk(scene: Scene): Promise<Case> {
+  const { trust, good } = scene;
+  const [first] = good.timestamps as [BundleTimestamp];
+  const second = await makeAuthority('second successor timestamps', '2029-01-01T00:00:00Z');
+  const third = await makeAuthority('third successor timestamps', '2030-01-01T00:00:00Z');
+  const leaf = sha256Of(first.token);
+  const others = Array.from({ length: 12 }, (_, n) => sha256Of(`other ${n}`));
+  const tree = buildHashTree([leaf, ...others], 'SHA-256');
+  const inTree = await second.stamp(tree.root, '2026-12-15T00:00:00.000000Z');
+  const alone = await third.stamp(sha256Of(inTree.token), '2028-12-15T00:00:00.000000Z');
+  const path = (tree.pathOf(leaf) ?? []).map(toBase64Url);
+  const named = [second, third].map(({ name }) => trust.tsas.map((tsa) => ({ ...tsa, name })));
+  return {
+    bundle: { ...good, timestamps: [{ ...first, renewals: [{ ...inTree, path }, alone] }] },
+    trust: {
+      ...trust,
+      roots: { ...trust.roots, tsa: [...trust.roots.tsa, second.rootPem, third.rootPem] },
+      tsas: [...trust.tsas, ...named.flat()],
+    },
+  };
+}
+
+const sha256Of = (token: string): Uint8Array =>
+  new Uint8Array(
+    createHash('sha256')
+      .update(fromBase64Url(token) ?? token)
+      .digest(),
+  );
 
 function newerKeys({ instance, trust, good }: Scene): Case {
   const old = p256('seal', 7, 'alpha seal 7');

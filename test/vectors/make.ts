@@ -1,6 +1,7 @@
 /**
- * Writes `verifier/vectors/` anew: `node test/vectors/make.ts`; with `pdf` as argument, those of certificate PDFs alone. Keys follow from seeds; ECDSA signatures and so tokens,
- * seals and leaves differ from run to run, so the folder is only rewritten on purpose.
+ * Writes `verifier/vectors/` anew: `node test/vectors/make.ts`; with `pdf` as argument, those of certificate PDFs alone; with names, those
+ * vectors alone, the others stay. Keys follow from seeds; ECDSA signatures and so tokens, seals and leaves differ from run
+ * to run, so the folder is only rewritten on purpose.
  */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -64,7 +65,11 @@ for (const vector of pdfs) await writePdfVector(vector);
 process.stdout.write(`${pdfs.length} PDF vectors in ${target}\n`);
 if (process.argv[2] === 'pdf') process.exit();
 const vectors = [...(await goodVectors(scene)), ...(await badVectors(scene)), ...malformedVectors(scene)];
-for (const folder of await readdir(target))
-  if (!folder.startsWith('pdf-')) await rm(join(target, folder), { recursive: true });
-for (const vector of vectors) await writeVector(vector);
-process.stdout.write(`${vectors.length} vectors in ${target}\n`);
+const names = process.argv.slice(2);
+const chosen = names.length === 0 ? vectors : vectors.filter(({ name }) => names.includes(name));
+for (const name of names) if (!chosen.some((vector) => vector.name === name)) throw new Error(`no vector ${name}`);
+if (names.length === 0)
+  for (const folder of await readdir(target))
+    if (!folder.startsWith('pdf-')) await rm(join(target, folder), { recursive: true });
+for (const vector of chosen) await writeVector(vector);
+process.stdout.write(`${chosen.length} vectors in ${target}\n`);
