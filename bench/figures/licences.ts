@@ -190,7 +190,7 @@ export async function measureLicences(context: BenchContext): Promise<Section> {
     await migrate(postgres.url('proofline_owner', 'bench'));
     const scene: Scene = { owner: pool('proofline_owner'), worker: pool('proofline_worker') };
     const table: string[][] = [['', 'proofs', 'callers', 'how', 'units/s']];
-    const [bulk, singles] = context.quick ? [20_000, 2_000] : [100_000, 20_000];
+    const [bulk, singles] = context.quick ? [20_000, 2_000] : [60_000, 12_000];
     const best = { batched: 0, singles: 0 };
     for (const [name, mids, leavesEach] of [
       ['one hot grant', 0, 0],

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { parseDisclosure } from '../../domain/disclosure.ts';
-import { GRANT_TYPE } from '../../domain/licence/grant.ts';
+import { type BaseGrant, GRANT_TYPE, grantHash } from '../../domain/licence/grant.ts';
 import { instanceFingerprint, issueGrant, parseIssuerKey } from '../../domain/licence/issuers.ts';
 import { localKeyPaths } from '../../local/keys/ensure-local-keys.ts';
 import { type Stack, startStack } from '../../local/stack/start-stack.ts';
@@ -12,7 +12,7 @@ import { openMirror } from '../../verifier/http-mirror.ts';
 import { verifyPdf } from '../../verifier/pdf/verify-pdf.ts';
 import { verifyBundle } from '../../verifier/verify.ts';
 import { type SeededTenant, seedTenant } from '../support/seed.ts';
-import { createTestClient, newProof, ok, type ProofView, type TestClient } from './client.ts';
+import { createTestClient, newProof, ok, type ProofView, type SubmissionView, type TestClient } from './client.ts';
 
 let dataDir: string;
 let stack: Stack;
@@ -46,7 +46,7 @@ const part = (name: string) => {
 };
 
 /** A perpetual grant for a tenant, signed by the local issuer. */
-async function makeGrant(tenant: SeededTenant, quota: number): Promise<string> {
+async function makeGrant(tenant: SeededTenant, quota: number, changes: Partial<BaseGrant> = {}): Promise<string> {
   const issuer = parseIssuerKey(await readFile(localKeyPaths(join(dataDir, 'keys')).licenseIssuer.keyFile, 'utf8'));
   return issueGrant(
     {
@@ -61,14 +61,15 @@ async function makeGrant(tenant: SeededTenant, quota: number): Promise<string> {
       allocations: [],
       entitlements: [],
       notBefore: '2026-01-01T00:00:00Z',
+      ...changes,
     },
     issuer,
   );
 }
 
 /** Imports a grant over the API, as an operator would. */
-const importText = (text: string): Promise<Response> =>
-  client.request('POST', '/v1/admin/licenses', { text, type: 'application/jose', key: stack.info.operatorKey });
+const importText = (text: string, query = ''): Promise<Response> =>
+  client.request('POST', `/v1/admin/licenses${query}`, { text, type: 'application/jose', key: stack.info.operatorKey });
 
 const importGrant = async (tenant: SeededTenant, quota: number): Promise<Response> =>
   importText(await makeGrant(tenant, quota));
@@ -215,6 +216,67 @@ describe('licences', () => {
     expect((await client.untilState(second.id, ['AWAITING_LICENSE'], { key: tenant.apiKey })).state).toBe(
       'AWAITING_LICENSE',
     );
+  }, 60_000);
+});
+
+describe('a submission for which there are too few units', () => {
+  it('is certified in part, says what would release the rest, and is certified whole by the next grant of the chain', async () => {
+    const tenant = await seedTenant(owner, {
+      anchorPolicy: 'NONE',
+      scopes: ['proofs:write', 'proofs:read', 'licenses:read'],
+    });
+    const key = tenant.apiKey;
+    const first = await makeGrant(tenant, 3);
+    expect(await ok(importText(first, '?dryRun=true'))).toMatchObject({ state: 'UNCHANGED', diff: { quota: 3 } });
+    expect(await ok(importText(first))).toMatchObject({ state: 'APPLIED', diff: { quota: 3 } });
+    expect(await ok(importText(first))).toMatchObject({ state: 'UNCHANGED' });
+
+    const proofs = Array.from({ length: 5 }, newProof);
+    const { id } = await ok<SubmissionView>(client.request('POST', '/v1/submissions', { body: { proofs }, key }), 202);
+    const read = () => ok<SubmissionView>(client.request('GET', `/v1/submissions/${id}`, { key }));
+    const untilStates = async (states: Readonly<Record<string, number>>): Promise<void> => {
+      const wanted = JSON.stringify(Object.entries(states).sort());
+      while (JSON.stringify(Object.entries((await read()).states).sort()) !== wanted)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    };
+    await untilStates({ AWAITING_LICENSE: 2, CERTIFIED_NO_ANCHOR: 3 });
+    const usage = () => ok(client.request('GET', '/v1/admin/licenses/usage', { key }));
+    expect(await usage()).toMatchObject({
+      waiting: 2,
+      waitingByUnit: [{ orgUnit: tenant.orgUnitId, proofs: 2, cause: 'quota-exhausted' }],
+      periods: [{ quota: '3', used: '3', units: [{ orgUnit: tenant.orgUnitId, used: '3' }] }],
+    });
+
+    const second = await makeGrant(tenant, 10, {
+      grantId: `second-${tenant.tenantId}`,
+      seq: 2,
+      previousGrantHash: grantHash(first),
+    });
+    const third = await makeGrant(tenant, 10, {
+      grantId: `third-${tenant.tenantId}`,
+      seq: 3,
+      previousGrantHash: grantHash(second),
+    });
+    expect(await ok(importText(third), 422)).toMatchObject({
+      code: 'GRANT_CHAIN_BROKEN',
+      detail: expect.stringContaining(grantHash(second)),
+    });
+    expect(await ok(importText(second))).toMatchObject({ state: 'APPLIED' });
+    await untilStates({ CERTIFIED_NO_ANCHOR: 5 });
+    expect(await usage()).toMatchObject({ waiting: 0, waitingByUnit: [] });
+    const { rows } = await owner.query(
+      "SELECT action, count(*)::int AS n FROM audit WHERE tenant_id = $1 AND action LIKE 'licence.%' GROUP BY action",
+      [tenant.tenantId],
+    );
+    expect(rows).toEqual([{ action: 'licence.imported', n: 2 }]);
+    const { rows: named } = await owner.query(
+      `SELECT c.payload::jsonb #>> '{licence,grant}' AS "grant", count(*)::int AS n FROM certificates c WHERE c.tenant_id = $1 GROUP BY 1 ORDER BY 2`,
+      [tenant.tenantId],
+    );
+    expect(named).toEqual([
+      { grant: `second-${tenant.tenantId}`, n: 2 },
+      { grant: `grant-${tenant.tenantId}`, n: 3 },
+    ]);
   }, 60_000);
 });
 
