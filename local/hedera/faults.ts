@@ -6,7 +6,10 @@ const PLACES = ['ingest', 'consensus', 'receipt', 'query', 'mirrorRest', 'mirror
 /** `receipt`: queries for receipts and records; `query`: every other; `getNodes`: a mirror's address book. */
 export type FaultPlace = (typeof PLACES)[number];
 
-const CORRUPTIBLE = ['message', 'runningHash', 'sequence', 'timestamp', 'payer'] as const;
+/** `gap`: a row that is there is not shown. */
+const CORRUPTIBLE = ['message', 'runningHash', 'sequence', 'timestamp', 'payer', 'gap'] as const;
+
+export type Corruption = (typeof CORRUPTIBLE)[number];
 
 export type FaultEffect =
   /** A node's refusal, where the real node would come to it. */
@@ -17,7 +20,7 @@ export type FaultEffect =
   /** At consensus: the transaction ends with this status. In a receipt: it says this status. */
   | { readonly status: Status }
   | { readonly http: number }
-  | { readonly corrupt: (typeof CORRUPTIBLE)[number] }
+  | { readonly corrupt: Corruption }
   /** No answer at all; the caller's deadline decides. At consensus: accepted, then lost. */
   | { readonly drop: true }
   /** The process that was asked dies before it answers, its work not done (`before`, the default) or done; its port is

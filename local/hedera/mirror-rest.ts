@@ -1,9 +1,9 @@
 /** A mirror node's REST interface under `/api/v1`, over the shared ledger with its own lag, and the pages of an explorer. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { explorerPage } from './explorer.ts';
-import type { FaultEffect, Faults } from './faults.ts';
+import type { Corruption, FaultEffect, Faults } from './faults.ts';
 import type { MirrorContext } from './mirror-context.ts';
-import { type Answer, ok, problem } from './mirror-query.ts';
+import { type Answer, notFound, ok, problem } from './mirror-query.ts';
 import { answerRoute } from './mirror-routes.ts';
 import type { CallRecord } from './node-server.ts';
 
@@ -100,24 +100,32 @@ function send(response: ServerResponse, { status, body }: Answer): void {
   response.end(JSON.stringify(body));
 }
 
-/** A lying mirror: one member of every message in the answer is another. */
+/** A lying mirror: one member of every message in the answer is another, or the first message is left out. */
 function corrupt(answered: Answer, effect: FaultEffect | undefined): Answer {
   if (effect === undefined || !('corrupt' in effect) || answered.status !== 200) return answered;
-  const lie = (row: Record<string, unknown>): Record<string, unknown> => {
-    switch (effect.corrupt) {
-      case 'message':
-        return { ...row, message: Buffer.from('pl1|lie').toString('base64') };
-      case 'runningHash':
-        return { ...row, running_hash: Buffer.alloc(48, 7).toString('base64') };
-      case 'sequence':
-        return { ...row, sequence_number: Number(row.sequence_number) + 1 };
-      case 'timestamp':
-        return { ...row, consensus_timestamp: '1.000000001' };
-      case 'payer':
-        return { ...row, payer_account_id: '0.0.666' };
-    }
-  };
+  const { corrupt: how } = effect;
   const { messages } = answered.body;
-  if (Array.isArray(messages)) return ok({ ...answered.body, messages: messages.map(lie) });
-  return 'running_hash' in answered.body ? ok(lie(answered.body)) : answered;
+  if (Array.isArray(messages)) {
+    const shown = how === 'gap' ? messages.slice(1) : messages.map((row) => ({ ...row, ...lie(how, row) }));
+    return ok({ ...answered.body, messages: shown });
+  }
+  if (!('running_hash' in answered.body)) return answered;
+  return how === 'gap' ? notFound : ok({ ...answered.body, ...lie(how, answered.body) });
+}
+
+function lie(how: Corruption, row: Record<string, unknown>): Record<string, unknown> {
+  switch (how) {
+    case 'message':
+      return { message: Buffer.from('pl1|lie').toString('base64') };
+    case 'runningHash':
+      return { running_hash: Buffer.alloc(48, 7).toString('base64') };
+    case 'sequence':
+      return { sequence_number: Number(row.sequence_number) + 1 };
+    case 'timestamp':
+      return { consensus_timestamp: '1.000000001' };
+    case 'payer':
+      return { payer_account_id: '0.0.666' };
+    case 'gap':
+      return {};
+  }
 }
