@@ -12,6 +12,7 @@ import { measureLone } from './figures/lone.ts';
 import { measurePdfs } from './figures/pdfs.ts';
 import { measureProfile } from './figures/profile.ts';
 import { measureReceipts } from './figures/receipts.ts';
+import { measureSeals } from './figures/seals.ts';
 import { measureSingles } from './figures/singles.ts';
 import { measureSizes } from './figures/sizes.ts';
 import { measureTokens } from './figures/tokens.ts';
@@ -31,6 +32,7 @@ const FIGURES: Readonly<Record<string, Figure>> = {
   verify: measureVerification,
   pdfs: measurePdfs,
   tokens: measureTokens,
+  seals: measureSeals,
   profile: measureProfile,
 };
 

@@ -35,6 +35,8 @@ const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   'local/demo.ts': ['verifier'],
   // It measures the rendering and signing of PDFs alone, apart from the system around it.
   'bench/figures/pdfs.ts': ['activities'],
+  // Measures the client that production uses.
+  'bench/figures/seals.ts': ['activities'],
   // The pools are named in one table.
   'local/stack/start-stack.ts': ['workflows'],
 };

@@ -10,11 +10,17 @@ let turn: Promise<unknown> = Promise.resolve();
 export function rotate(deps: OperationDeps, request: SigningRequest): Promise<Buffer> {
   const { after, announceMs, overlapMs } = parseRotateBody(request.value);
   return change(deps, request, async () => {
-    const next = await rotateKey(deps.dir, request.kid, deps.clock, {
-      after,
-      ...(announceMs === undefined ? {} : { announceMs }),
-      ...(overlapMs === undefined ? {} : { overlapMs }),
-    });
+    const next = await rotateKey(
+      deps.dir,
+      request.kid,
+      deps.clock,
+      {
+        after,
+        ...(announceMs === undefined ? {} : { announceMs }),
+        ...(overlapMs === undefined ? {} : { overlapMs }),
+      },
+      deps.token,
+    );
     return { version: next.version, activateAt: next.activateAt };
   });
 }

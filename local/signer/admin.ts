@@ -7,6 +7,7 @@ import { createVersion, keystoreDir } from './ensure-signer-keys.ts';
 import { REVISION_FILE } from './key-ring.ts';
 import type { KeyVersion } from './key-version.ts';
 import { readVersions, updateVersion } from './keystore.ts';
+import type { Token } from './pkcs11/open-token.ts';
 import { SignerProblem } from './problem.ts';
 
 /** How long before its first use a new version is shown, and how long the one before still signs what names it. */
@@ -25,7 +26,13 @@ export const OVERLAP_MS = 3_600_000;
  * `overlapMs` (default 1 h) after that, so that what was prepared under it can be finished. A running signer takes it
  * within a second. One rotation of a key at a time.
  */
-export async function rotateKey(dir: string, kid: string, clock: Clock, rotation: Rotation = {}): Promise<KeyVersion> {
+export async function rotateKey(
+  dir: string,
+  kid: string,
+  clock: Clock,
+  rotation: Rotation = {},
+  token?: Token,
+): Promise<KeyVersion> {
   const keys = localKeyPaths(dir);
   const store = keystoreDir(keys);
   const versions = await readVersions(store, kid);
@@ -33,14 +40,19 @@ export async function rotateKey(dir: string, kid: string, clock: Clock, rotation
   if (last === undefined) throw new SignerProblem('not_found', `no key ${JSON.stringify(kid.slice(0, 64))}`);
   if (rotation.after !== undefined && rotation.after !== last.version) return last;
   const activateAtMs = clock.nowMs() + (rotation.announceMs ?? 0);
-  const next = await createVersion(keys, clock, {
-    kid,
-    version: last.version + 1,
-    purpose: last.purpose,
-    alg: last.alg,
-    activateAtMs,
-    ...(last.digests === undefined ? {} : { digests: last.digests }),
-  });
+  const next = await createVersion(
+    keys,
+    clock,
+    {
+      kid,
+      version: last.version + 1,
+      purpose: last.purpose,
+      alg: last.alg,
+      activateAtMs,
+      ...(last.digests === undefined ? {} : { digests: last.digests }),
+    },
+    token,
+  );
   // After a crash here both versions sign without end; repeating the rotation ends both.
   const notSignAfter = new Date(activateAtMs + (rotation.overlapMs ?? OVERLAP_MS)).toISOString();
   for (const old of versions) {

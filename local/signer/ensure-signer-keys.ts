@@ -4,8 +4,10 @@ import type { Clock } from '../../domain/clock.ts';
 import { type EndEntity, issueCertificate } from '../keys/certificates.ts';
 import { crlUrlOf, type ListedRoot, type LocalKeys, type PairFiles, readPair } from '../keys/ensure-local-keys.ts';
 import type { KeyAlg, KeyVersion, Purpose } from './key-version.ts';
-import { listKids, storeVersion } from './keystore.ts';
-import { generateKey, publicPartOf } from './software-key.ts';
+import { labelOf, listKids, storeTokenVersion, storeVersion } from './keystore.ts';
+import type { Token } from './pkcs11/open-token.ts';
+import { TOKEN_ALGS } from './pkcs11/public-jwk.ts';
+import { generateKey, publicPartOf, publicPartOfJwk } from './software-key.ts';
 
 export interface KeySpec {
   readonly purpose: Purpose;
@@ -42,24 +44,46 @@ export async function ensureSignerKeys(
   keys: LocalKeys,
   clock: Clock,
   more: Readonly<Record<string, KeySpec>> = {},
+  token?: Token,
 ): Promise<void> {
   const have = new Set(await listKids(keystoreDir(keys)));
   const missing = Object.entries<KeySpec>({ ...DEFAULT_KEYS, ...more }).filter(([kid]) => !have.has(kid));
   await Promise.all(
-    missing.map(([kid, spec]) => createVersion(keys, clock, { kid, version: 1, ...spec, activateAtMs: clock.nowMs() })),
+    missing.map(([kid, spec]) =>
+      createVersion(keys, clock, { kid, version: 1, ...spec, activateAtMs: clock.nowMs() }, token),
+    ),
   );
 }
 
-/** Generates a key version, has its certificate issued where its purpose has one, and stores it. */
+/** Generates a key version, in the token where there is one that can hold it, has its certificate issued where its purpose has one, and stores it. */
 export async function createVersion(
   keys: LocalKeys,
   clock: Clock,
   spec: KeySpec & { readonly kid: string; readonly version: number; readonly activateAtMs: number },
+  token?: Token,
 ): Promise<KeyVersion> {
+  const tokenAlg = TOKEN_ALGS.find((alg) => alg === spec.alg);
+  const store = keystoreDir(keys);
+  if (token !== undefined && tokenAlg !== undefined) {
+    const { jwk, keyId } = await token.generate(tokenAlg, labelOf(spec));
+    const meta = await describeVersion(keys, clock, spec, publicPartOfJwk(jwk));
+    await storeTokenVersion(store, meta, keyId);
+    return meta;
+  }
   const privateKey = await generateKey(spec.alg);
-  const publicPart = publicPartOf(privateKey);
+  const meta = await describeVersion(keys, clock, spec, publicPartOf(privateKey));
+  await storeVersion(store, await readPassphrase(keys), meta, privateKey);
+  return meta;
+}
+
+async function describeVersion(
+  keys: LocalKeys,
+  clock: Clock,
+  spec: KeySpec & { readonly kid: string; readonly version: number; readonly activateAtMs: number },
+  publicPart: ReturnType<typeof publicPartOf>,
+): Promise<KeyVersion> {
   const nowMs = clock.nowMs();
-  const meta: KeyVersion = {
+  return {
     kid: spec.kid,
     version: spec.version,
     purpose: spec.purpose,
@@ -70,8 +94,6 @@ export async function createVersion(
     activateAt: new Date(spec.activateAtMs).toISOString(),
     ...(spec.digests === undefined ? {} : { digests: spec.digests }),
   };
-  await storeVersion(keystoreDir(keys), await readPassphrase(keys), meta, privateKey);
-  return meta;
 }
 
 async function chainOf(

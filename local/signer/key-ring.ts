@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Clock } from '../../domain/clock.ts';
 import { type KeyState, type KeyVersion, type Purpose, primaryOf, stateOf } from './key-version.ts';
 import { type LoadedVersion, loadKeystore } from './keystore.ts';
+import type { Token } from './pkcs11/open-token.ts';
 import { SignerProblem } from './problem.ts';
 
 /** Changed last by whoever changed the keystore; a running signer looks at it at most this often. */
@@ -25,9 +26,9 @@ export interface KeyRing {
 }
 
 /** Opens the keystore under `dir`. Throws when any file of it does not open. */
-export async function openKeyRing(dir: string, passphrase: string, clock: Clock): Promise<KeyRing> {
+export async function openKeyRing(dir: string, passphrase: string, clock: Clock, token?: Token): Promise<KeyRing> {
   let seen = await revisionOf(dir);
-  let loaded = await loadKeystore(dir, passphrase);
+  let loaded = await loadKeystore(dir, passphrase, new Map(), token);
   let byKid = groupByKid(loaded);
   let lookedAtMs = clock.nowMs();
 
@@ -70,7 +71,7 @@ export async function openKeyRing(dir: string, passphrase: string, clock: Clock)
       lookedAtMs = now;
       const revision = await revisionOf(dir);
       if (revision === seen) return;
-      loaded = await loadKeystore(dir, passphrase, loaded);
+      loaded = await loadKeystore(dir, passphrase, loaded, token);
       byKid = groupByKid(loaded);
       seen = revision;
     },

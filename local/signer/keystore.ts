@@ -19,7 +19,9 @@ import { BoundedMap } from '../../domain/timestamp/cache.ts';
 import { writeDurably } from '../keys/write-durably.ts';
 import type { KeyHandle } from './key-handle.ts';
 import { ALGS_OF, isSymmetric, type KeyVersion, PURPOSES, type Purpose } from './key-version.ts';
-import { publicPartOf, softwareHandle } from './software-key.ts';
+import type { Token } from './pkcs11/open-token.ts';
+import { TOKEN_ALGS } from './pkcs11/public-jwk.ts';
+import { publicPartOf, publicPartOfJwk, softwareHandle } from './software-key.ts';
 
 const FORMAT = 'proofline-keystore/1';
 const SCRYPT = { N: 2 ** 15, r: 8, p: 1, maxmem: 64 * 1024 * 1024 } as const;
@@ -32,9 +34,11 @@ export interface LoadedVersion {
   readonly key: KeyHandle;
 }
 
+/** Either the private key, sealed, or where it lies in the token. */
 interface KeyFile extends KeyVersion {
   readonly format: typeof FORMAT;
-  readonly sealed: { readonly salt: string; readonly iv: string; readonly tag: string; readonly ciphertext: string };
+  readonly token?: { readonly keyId: string };
+  readonly sealed?: { readonly salt: string; readonly iv: string; readonly tag: string; readonly ciphertext: string };
 }
 
 /** Writes a new key version, durably. */
@@ -60,6 +64,12 @@ export async function storeVersion(
   );
 }
 
+/** Writes a version whose private key lies in the token, durably. */
+export async function storeTokenVersion(dir: string, meta: KeyVersion, keyId: string): Promise<void> {
+  const file: KeyFile = { format: FORMAT, ...meta, token: { keyId } };
+  await writeDurably(fileOf(dir, meta.kid, meta.version), `${JSON.stringify(file, undefined, 2)}\n`);
+}
+
 /** Replaces the public part of a stored version (windows, withdrawal); kid, version, purpose and key stay. */
 export async function updateVersion(
   dir: string,
@@ -78,7 +88,8 @@ export async function updateVersion(
     alg: old.alg,
     ...(old.spki === undefined ? {} : { spki: old.spki }),
     ...(old.jwk === undefined ? {} : { jwk: old.jwk }),
-    sealed: old.sealed,
+    ...(old.sealed === undefined ? {} : { sealed: old.sealed }),
+    ...(old.token === undefined ? {} : { token: old.token }),
   };
   await writeDurably(file, `${JSON.stringify(next, undefined, 2)}\n`);
 }
@@ -89,7 +100,7 @@ export async function readVersions(dir: string, kid: string): Promise<KeyVersion
   const versions = await Promise.all(
     files.map(async (name) => {
       const file = join(dir, kid, name);
-      const { format: _, sealed: __, ...meta } = parseKeyFile(await readFile(file, 'utf8'), file);
+      const { format: _, sealed: __, token: ___, ...meta } = parseKeyFile(await readFile(file, 'utf8'), file);
       return meta;
     }),
   );
@@ -102,13 +113,14 @@ export async function listKids(dir: string): Promise<string[]> {
 }
 
 /**
- * Opens every version under `dir`. `known` may hold versions opened before: those whose ciphertext is unchanged are
+ * Opens every version under `dir`, with `token` those that lie there. `known` may hold versions opened before: those whose ciphertext is unchanged are
  * not opened again. Throws when any file is not what its place says; nothing is loaded in part.
  */
 export async function loadKeystore(
   dir: string,
   passphrase: string,
   known: ReadonlyMap<string, LoadedVersion> = new Map(),
+  token?: Token,
 ): Promise<Map<string, LoadedVersion>> {
   const out = new Map<string, LoadedVersion>();
   const files: { readonly path: string; readonly kid: string; readonly version: number }[] = [];
@@ -118,7 +130,7 @@ export async function loadKeystore(
       if (version !== undefined) files.push({ path: join(dir, kid, name), kid, version: Number(version) });
     }
   }
-  const opened = await Promise.all(files.map((file) => openFile(file, passphrase, known)));
+  const opened = await Promise.all(files.map((file) => openFile(file, passphrase, known, token)));
   for (const { id, loaded } of opened) out.set(id, loaded);
   return out;
 }
@@ -127,13 +139,43 @@ async function openFile(
   at: { readonly path: string; readonly kid: string; readonly version: number },
   passphrase: string,
   known: ReadonlyMap<string, LoadedVersion>,
+  token: Token | undefined,
 ): Promise<{ readonly id: string; readonly loaded: LoadedVersion }> {
-  const { format: _, sealed, ...meta } = parseKeyFile(await readFile(at.path, 'utf8'), at.path);
+  const { format: _, sealed, token: place, ...meta } = parseKeyFile(await readFile(at.path, 'utf8'), at.path);
   if (meta.kid !== at.kid || meta.version !== at.version)
     throw new Error(`${at.path}: holds ${meta.kid} version ${meta.version}`);
-  const id = `${meta.kid}/${meta.version}/${meta.purpose}/${meta.alg}/${meta.spki}/${sealed.tag}`;
+  const id = `${meta.kid}/${meta.version}/${meta.purpose}/${meta.alg}/${meta.spki}/${sealed?.tag ?? place?.keyId}`;
   const before = known.get(id);
   if (before !== undefined) return { id, loaded: { meta, key: before.key } };
+  const key =
+    sealed === undefined
+      ? await openInToken(at.path, meta, place?.keyId ?? '', token)
+      : await openSealed(at.path, meta, sealed, passphrase);
+  return { id, loaded: { meta, key } };
+}
+
+/** The object must bear the version's name and be its public key. */
+async function openInToken(
+  path: string,
+  meta: KeyVersion,
+  keyId: string,
+  token: Token | undefined,
+): Promise<KeyHandle> {
+  const alg = TOKEN_ALGS.find((one) => one === meta.alg);
+  if (token === undefined || alg === undefined)
+    throw new Error(`${path}: its key lies in a token, and none is configured`);
+  const { label, jwk } = await token.describe(alg, keyId);
+  if (label !== labelOf(meta) || !samePublicPart(meta, publicPartOfJwk(jwk)))
+    throw new Error(`${path}: the token holds ${label}, another key than this`);
+  return token.handleOf(alg, keyId);
+}
+
+async function openSealed(
+  path: string,
+  meta: KeyVersion,
+  sealed: NonNullable<KeyFile['sealed']>,
+  passphrase: string,
+): Promise<KeyHandle> {
   let der: Buffer;
   try {
     const decipher = createDecipheriv(
@@ -145,18 +187,20 @@ async function openFile(
     decipher.setAuthTag(Buffer.from(sealed.tag, 'base64'));
     der = Buffer.concat([decipher.update(Buffer.from(sealed.ciphertext, 'base64')), decipher.final()]);
   } catch (cause) {
-    throw new Error(`${at.path}: does not open as ${meta.kid} version ${meta.version} for ${meta.purpose}`, { cause });
+    throw new Error(`${path}: does not open as ${meta.kid} version ${meta.version} for ${meta.purpose}`, { cause });
   }
   const key = isSymmetric(meta.alg)
     ? createSecretKey(der)
     : createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   der.fill(0);
-  const derived = publicPartOf(key);
+  if (!samePublicPart(meta, publicPartOf(key)))
+    throw new Error(`${path}: the public key stored is not the one of the private key`);
+  return softwareHandle(meta.alg, key);
+}
+
+function samePublicPart(meta: KeyVersion, derived: ReturnType<typeof publicPartOf>): boolean {
   const spki = derived === undefined ? undefined : b64(derived.spki);
-  if (spki !== meta.spki || JSON.stringify(derived?.jwk) !== JSON.stringify(meta.jwk)) {
-    throw new Error(`${at.path}: the public key stored is not the one of the private key`);
-  }
-  return { id, loaded: { meta, key: softwareHandle(meta.alg, key) } };
+  return spki === meta.spki && JSON.stringify(derived?.jwk) === JSON.stringify(meta.jwk);
 }
 
 function parseKeyFile(text: string, path: string): KeyFile {
@@ -166,10 +210,11 @@ function parseKeyFile(text: string, path: string): KeyFile {
     file.format === FORMAT &&
     (PURPOSES as readonly Purpose[]).includes(file.purpose) &&
     ALGS_OF[file.purpose].includes(file.alg) &&
-    [file.kid, file.createdAt, file.activateAt, sealed?.salt, sealed?.iv, sealed?.tag, sealed?.ciphertext].every(
-      (s) => typeof s === 'string',
-    ) &&
-    Buffer.from(sealed.tag, 'base64').length === 16;
+    [file.kid, file.createdAt, file.activateAt].every((s) => typeof s === 'string') &&
+    (sealed === undefined
+      ? /^[0-9a-f]{32}$/.test(`${file.token?.keyId}`)
+      : [sealed.salt, sealed.iv, sealed.tag, sealed.ciphertext].every((s) => typeof s === 'string') &&
+        Buffer.from(sealed.tag, 'base64').length === 16);
   if (!whole) throw new Error(`${path}: is not a ${FORMAT} file`);
   return file;
 }
@@ -196,7 +241,9 @@ async function list(folder: string): Promise<string[]> {
   });
 }
 
-const aadOf = (meta: Pick<KeyVersion, 'kid' | 'version' | 'purpose'>): Buffer =>
-  Buffer.from(`${meta.kid}|${meta.version}|${meta.purpose}`);
+/** What names a version where its private key lies. */
+export const labelOf = (meta: Pick<KeyVersion, 'kid' | 'version' | 'purpose'>): string =>
+  `${meta.kid}|${meta.version}|${meta.purpose}`;
+const aadOf = (meta: Pick<KeyVersion, 'kid' | 'version' | 'purpose'>): Buffer => Buffer.from(labelOf(meta));
 const fileOf = (dir: string, kid: string, version: number): string => join(dir, kid, `${version}.json`);
 const b64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');

@@ -4,6 +4,7 @@ import type { Clock } from '../../domain/clock.ts';
 import type { KeyRing } from './key-ring.ts';
 import type { Purpose } from './key-version.ts';
 import type { LogMemory } from './log-memory.ts';
+import type { Token } from './pkcs11/open-token.ts';
 import { SignerProblem } from './problem.ts';
 import type { ReplayStore } from './replay-store.ts';
 
@@ -14,6 +15,8 @@ export interface OperationDeps {
   readonly memory: LogMemory;
   readonly replay: ReplayStore;
   readonly policyFile: string;
+  /** Where new versions of signing keys are made, if not in files. */
+  readonly token?: Token | undefined;
   readonly clock: Clock;
   /** One event per refusal, failure and change of a key; no secrets, no values. */
   readonly log: (event: Readonly<Record<string, unknown>>) => void;

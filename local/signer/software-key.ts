@@ -53,8 +53,15 @@ export async function generateKey(alg: KeyAlg): Promise<KeyObject> {
 
 /** DER SubjectPublicKeyInfo and JWK of a private key; undefined of a secret. */
 export function publicPartOf(key: KeyObject): { readonly spki: Uint8Array; readonly jwk: PublicJwk } | undefined {
-  if (key.type === 'secret') return undefined;
-  const publicKey = createPublicKey(key);
+  return key.type === 'secret' ? undefined : describePublicKey(createPublicKey(key));
+}
+
+/** The same of a public JWK. */
+export function publicPartOfJwk(jwk: PublicJwk): { readonly spki: Uint8Array; readonly jwk: PublicJwk } {
+  return describePublicKey(createPublicKey({ key: { ...jwk }, format: 'jwk' }));
+}
+
+function describePublicKey(publicKey: KeyObject): { readonly spki: Uint8Array; readonly jwk: PublicJwk } {
   const { kty, crv, x, y, n, e } = publicKey.export({ format: 'jwk' });
   if (kty === undefined) throw new Error('the key has no JWK form');
   const members = Object.entries({ crv, x, y, n, e }).filter(([, value]) => value !== undefined);

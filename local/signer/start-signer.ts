@@ -13,6 +13,7 @@ import { createHandler } from './handle-request.ts';
 import { openKeyRing } from './key-ring.ts';
 import { openLogMemory } from './log-memory.ts';
 import type { Caller, OperationDeps } from './operation.ts';
+import { openToken, type Token, type TokenConfig } from './pkcs11/open-token.ts';
 import { openReplayStore } from './replay-store.ts';
 import { keepTlsCurrent, readTls } from './server-tls.ts';
 
@@ -39,6 +40,8 @@ export interface SignerOptions {
   /** `process.env.NODE_ENV`; `production` is refused unless `allowProduction`. */
   readonly environment?: string | undefined;
   readonly allowProduction?: boolean;
+  /** A PKCS#11 token in which signing keys are made; without it they lie in files, encrypted. */
+  readonly token?: TokenConfig;
   /** Bound of the answers kept for repeats, for each purpose; see `DEFAULT_REPLAY_BYTES`. */
   readonly replayBytes?: number;
   /** One event per refusal and failure; no secrets, no values. */
@@ -62,11 +65,21 @@ export async function startSigner(options: SignerOptions): Promise<RunningSigner
   if (options.environment === 'production' && options.allowProduction !== true) {
     throw new Error('the development signer does not start with NODE_ENV=production');
   }
+  const token = options.token === undefined ? undefined : await openToken(options.token);
+  try {
+    return await startOver(token, options);
+  } catch (cause) {
+    await token?.close();
+    throw cause;
+  }
+}
+
+async function startOver(token: Token | undefined, options: SignerOptions): Promise<RunningSigner> {
   const { clock, host = '127.0.0.1', port = 0, callers = DEFAULT_CALLERS, log = () => undefined } = options;
   const keys = await ensureLocalKeys(options.dir, clock);
-  await ensureSignerKeys(keys, clock, options.moreKeys);
+  await ensureSignerKeys(keys, clock, options.moreKeys, token);
   const policyFile = policyFileOf(keys);
-  const ring = await openKeyRing(keystoreDir(keys), await readPassphrase(keys), clock);
+  const ring = await openKeyRing(keystoreDir(keys), await readPassphrase(keys), clock, token);
   const replay = await openReplayStore({
     dir: join(keys.signerDir, 'replay'),
     clock,
@@ -79,6 +92,7 @@ export async function startSigner(options: SignerOptions): Promise<RunningSigner
     memory: await openLogMemory(join(keys.signerDir, 'log-memory.json')),
     replay,
     policyFile,
+    token,
     clock,
     log,
   };
@@ -111,7 +125,7 @@ export async function startSigner(options: SignerOptions): Promise<RunningSigner
         stopWatching();
         server.close(() => {
           replay.close();
-          resolve();
+          void Promise.resolve(token?.close()).then(() => resolve());
         });
         // Requests in flight get a moment; a hanging one does not keep the process.
         setTimeout(() => server.closeAllConnections(), 500).unref();
