@@ -67,7 +67,7 @@ export const CK = {
   edwardsKeyPairGen: 0x1055,
   eddsa: 0x1057,
   /** Kind of parameter of `pkcs11js`: RSA-PSS. */
-  paramsRsaPss: 3,
+  paramsRsaPss: 5,
 } as const;
 
 const ALREADY = /CKR_CRYPTOKI_ALREADY_INITIALIZED|CKR_USER_ALREADY_LOGGED_IN/;

@@ -94,7 +94,7 @@ async function openLane(config: TokenConfig): Promise<Lane> {
   const waiting = new Map<number, { done(result: TokenResult): void; failed(cause: Error): void }>();
   let asked = 0;
   let ended: Error | undefined;
-  const worker = new Worker(new URL('./token-worker.ts', import.meta.url), { workerData: config });
+  const worker = new Worker(new URL('./token-worker.ts', import.meta.url), { workerData: config, execArgv: [] });
   const endAll = (cause: Error): void => {
     ended = cause;
     for (const { failed } of waiting.values()) failed(cause);

@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createSignerClient, type Signer } from '../../../activities/sealing/signer-client.ts';
 import { systemClock } from '../../../domain/clock.ts';
@@ -83,7 +84,33 @@ const seals = (count: number, version: number) => ({
   context: {},
 });
 
+/** A process of its own, since SoftHSM reads where its tokens are from the environment. */
+const RSA_IN_TOKEN = `
+import { constants, createPublicKey, verify } from 'node:crypto';
+import { openToken } from ${JSON.stringify(fileURLToPath(new URL('./open-token.ts', import.meta.url)))};
+const { TOKEN_BINDING: binding, TOKEN_LIBRARY: library, TOKEN_PIN: pin } = process.env;
+const token = await openToken({ binding, library, pin, tokenLabel: 'proofline' });
+const value = Buffer.from('attributes');
+const verdicts = [];
+for (const [alg, padding] of [['RS256', constants.RSA_PKCS1_PADDING], ['PS256', constants.RSA_PKCS1_PSS_PADDING]]) {
+  const { keyId, jwk } = await token.generate(alg, 'pdf|1|pdf');
+  const [signature] = await token.handleOf(alg, keyId).sign([value]);
+  const key = createPublicKey({ key: jwk, format: 'jwk' });
+  verdicts.push(verify('sha256', value, { key, padding, saltLength: 32 }, signature));
+}
+console.log(JSON.stringify(verdicts));
+await token.close();
+`;
+
 describe('keys in SoftHSM', () => {
+  it('sign with RSA too, PKCS #1 v1.5 and PSS, as OpenSSL verifies', async () => {
+    if (hsm === undefined) return;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', RSA_IN_TOKEN], {
+      env: { ...env, TOKEN_BINDING: hsm.binding, TOKEN_LIBRARY: hsm.library, TOKEN_PIN: PIN },
+    });
+    expect(JSON.parse(stdout)).toEqual([true, true]);
+  }, 30_000);
+
   it('sign a thousand seals and a checkpoint, which the client verifies, and no private key lies in a file', async () => {
     if (hsm === undefined) return;
     const client = open(await start());
