@@ -67,7 +67,7 @@ const en: Words = {
   notAnchored:
     'No ledger anchor covered this proof when the certificate was drafted. It rests on the signed log and the RFC 3161 timestamp.',
   logEntry: (index, origin, size) =>
-    `Entry no. ${index} of the log ${origin}, under the signed tree of ${size} entries`,
+    `Entry no. ${index} of the log ${origin}, under the signed tree of ${size} ${size === '1' ? 'entry' : 'entries'}`,
   proves: 'What this certificate proves',
   provesText: [
     'That content with exactly this fingerprint existed at the certified time, and was sealed under the holder’s account.',
@@ -77,7 +77,7 @@ const en: Words = {
   verifySteps: (alg, attachment) => [
     `Compute the ${alg} fingerprint of the file; it must equal the one above, digit for digit.`,
     'Open the address below, or scan the code, and compare number, fingerprint and time.',
-    `Without trusting us: download the bundle there and run “proofline verify”, with no network. The signed data are attached to this PDF as ${attachment}.`,
+    `Without trusting us: run “proofline verify” on this PDF and on the bundle from there, with no network. The signed data are attached as ${attachment}.`,
   ],
   scan: 'Verification page',
   limits: 'Limits',
@@ -118,7 +118,7 @@ const fr: Words = {
   notAnchored:
     'Aucun ancrage ne couvrait cette preuve lors de la rédaction du certificat. Elle repose sur le journal signé et sur l’horodatage RFC 3161.',
   logEntry: (index, origin, size) =>
-    `Entrée nº\u00a0${index} du journal ${origin}, sous l’arbre signé de ${size} entrées`,
+    `Entrée nº\u00a0${index} du journal ${origin}, sous l’arbre signé de ${size} ${size === '1' ? 'entrée' : 'entrées'}`,
   proves: 'Ce que prouve ce certificat',
   provesText: [
     'Qu’un contenu portant exactement cette empreinte existait à l’heure certifiée et a été scellé sous le compte du titulaire.',
@@ -128,7 +128,7 @@ const fr: Words = {
   verifySteps: (alg, attachment) => [
     `Calculez l’empreinte ${alg} du fichier\u00a0: elle doit être égale à celle ci-dessus, chiffre pour chiffre.`,
     'Ouvrez l’adresse ci-dessous ou scannez le code, puis comparez numéro, empreinte et heure.',
-    `Sans nous faire confiance\u00a0: téléchargez-y le dossier de preuve et lancez «\u00a0proofline verify\u00a0», hors ligne. Les données signées sont jointes à ce PDF\u00a0: ${attachment}.`,
+    `Sans nous faire confiance\u00a0: lancez «\u00a0proofline verify\u00a0» sur ce PDF et sur le dossier de preuve, hors ligne. Les données signées sont jointes\u00a0: ${attachment}.`,
   ],
   scan: 'Page de vérification',
   limits: 'Réserves',

@@ -4,7 +4,8 @@ import { ProoflineError } from '../../domain/errors.ts';
 import type { ProofId } from '../../domain/ids.ts';
 import type { CertificateLevel } from '../../domain/pdf-level.ts';
 import { readPdf, requestPdf } from '../../store/certificate-pdfs.read.ts';
-import { startDueLevels } from '../../store/certificate-pdfs.ts';
+import { readOpenLevels, requestEagerPdfs, startDueLevels } from '../../store/certificate-pdfs.ts';
+import { inTransaction } from '../../store/pool.ts';
 import { withTenant } from '../../store/tenant-scope.ts';
 import { poolOf, seedCertified, signerOf } from '../../test/support/certified-proof.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
@@ -152,6 +153,41 @@ describe('a PDF', () => {
     expect(await small.storePdf(key)).toEqual({ state: 'ABSENT' });
     await reach('B-T');
     expect(await stored('B-T')).toBeDefined();
+  });
+
+  it('is due again before its timestamp loses its authority, and not at once where that ends soon', async () => {
+    const dueInDays = async (endsInDays: number): Promise<number> => {
+      proof = (await seedCertified(database.pool('proofline_owner'), tenant, ORIGIN)).proofId;
+      pool = poolOf(fixture, new Date(Date.now() + endsInDays * 86_400_000).toISOString());
+      for (const level of ['B-T', 'B-LT', 'B-LTA'] as const) await reach(level);
+      const { rows } = await database
+        .pool('proofline_owner')
+        .query(
+          "SELECT extract(epoch FROM due_at - now())::float8 / 86400 AS days FROM certificate_pdfs WHERE proof_id = $1 AND level = 'B-LTA.2'",
+          [proof],
+        );
+      return rows[0].days;
+    };
+    expect(await dueInDays(365)).toBeCloseTo(364, 1);
+    expect(await dueInDays(1)).toBeCloseTo(0.5, 1);
+  });
+
+  it('is asked for with the certificate where the tenant wants it at once, and found again when its start is lost', async () => {
+    const owner = database.pool('proofline_owner');
+    const eager = await seedTenant(owner);
+    await owner.query('UPDATE tenants SET eager_pdf = true WHERE id = $1', [eager.tenantId]);
+    const worker = database.pool('proofline_worker');
+    const now = systemClock().nowMicros();
+    const ids: ProofId[] = [];
+    for (const who of [eager, tenant]) ids.push((await seedCertified(owner, who, ORIGIN)).proofId);
+    await inTransaction(worker, (tx) => requestEagerPdfs(tx, [eager.tenantId, tenant.tenantId], ids, now));
+    const { rows } = await owner.query('SELECT proof_id FROM certificate_pdfs WHERE proof_id = ANY ($1)', [ids]);
+    expect(rows).toEqual([{ proof_id: ids[0] }]);
+    const open = async () =>
+      (await readOpenLevels(worker, '2099-01-01T00:00:00.000000Z', undefined, 1_000)).map(({ proofId }) => proofId);
+    expect(await open()).not.toContain(ids[0]);
+    await startDueLevels(worker, now, 1_000);
+    expect(await open()).toContain(ids[0]);
   });
 
   it('is not made of a proof without a certificate', async () => {

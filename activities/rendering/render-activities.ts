@@ -64,6 +64,8 @@ export interface PdfStepResult {
   readonly state: 'PREPARED' | 'STORED' | 'DEFERRED' | 'ABSENT';
 }
 
+const LEAST_RENEWAL_MS = 3_600_000;
+
 export type RenderActivities = ReturnType<typeof createRendering>;
 
 export function createRendering(deps: RenderDeps) {
@@ -94,6 +96,15 @@ export function createRendering(deps: RenderDeps) {
     };
   }
 
+  /**
+   * In good time before the authority's certificate ends. One that ends soon is renewed at half of its rest, in the hope of
+   * another by then: never at once, or renewals would follow each other without end.
+   */
+  function renewInMs(endsAt: string): number {
+    const restMs = Date.parse(endsAt) - clock.nowMs();
+    return Math.max(restMs - deps.renewBeforeMs, restMs / 2, LEAST_RENEWAL_MS);
+  }
+
   /** Whose lists are wanted: the last token's authority, and of B-T the signer too. */
   function extend(proof: ProofId, from: StoredLevel): Promise<Uint8Array> {
     if (from.token === undefined || from.genTime === undefined) throw new Error(`a level of ${proof} has no token`);
@@ -118,8 +129,7 @@ export function createRendering(deps: RenderDeps) {
   }
 
   async function store(proof: ProofId, level: CertificateLevel, bytes: Uint8Array, endsAt?: string): Promise<void> {
-    const renewAtMs = endsAt === undefined ? clock.nowMs() : Date.parse(endsAt) - deps.renewBeforeMs;
-    const nextDueAt = level === 'B-T' ? afterMs(deps.graceMs) : afterMs(Math.max(0, renewAtMs - clock.nowMs()));
+    const nextDueAt = afterMs(level === 'B-T' ? deps.graceMs : endsAt === undefined ? 0 : renewInMs(endsAt));
     await storeLevel(db, { proof, level, bytes, now: clock.nowMicros(), nextDueAt });
   }
 

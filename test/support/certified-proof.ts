@@ -70,7 +70,10 @@ export function signerOf({ key }: PdfFixture): Signer & { readonly signed: () =>
 }
 
 /** A pool of the fixture's one authority; counts the tokens it gave. */
-export function poolOf({ authority }: PdfFixture): Pick<TsaPool, 'stamp'> & { readonly stamped: () => number } {
+export function poolOf(
+  { authority }: PdfFixture,
+  endsAt = '2027-11-23T00:00:00.000000Z',
+): Pick<TsaPool, 'stamp'> & { readonly stamped: () => number } {
   let count = 0;
   return {
     stamped: () => count,
@@ -85,7 +88,7 @@ export function poolOf({ authority }: PdfFixture): Pick<TsaPool, 'stamp'> & { re
         genTime,
         serial,
         policy,
-        endsAt: '2027-11-23T00:00:00.000000Z',
+        endsAt,
         revocation: 'unverified',
         crls: [],
       };
