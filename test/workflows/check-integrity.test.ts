@@ -1,7 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createIntegrityChecks } from '../../activities/integrity/check-integrity.ts';
+import { systemClock } from '../../domain/clock.ts';
 import { ProoflineError } from '../../domain/errors.ts';
+import { ensureLog } from '../../store/log.ts';
+import { inTransaction } from '../../store/pool.ts';
 import type { CheckOutcome } from '../../workflows/check-integrity.ts';
+import { createTestDatabase } from '../support/database.ts';
 import { keepHistory } from '../support/keep-history.ts';
 import { createWorkflowTest, type StandIns, type WorkflowTest } from '../support/workflow-run.ts';
 
@@ -85,5 +90,36 @@ describe('checkIntegrity', () => {
       ['licence-counters', 'UNFINISHED', 'TIMEOUT'],
       ['log-tree', 'PASSED', undefined],
     ]);
+  });
+
+  it('holds a database against itself, keeps each outcome and audits what failed', async () => {
+    const database = await createTestDatabase();
+    const [db, owner] = [database.pool('proofline_worker'), database.pool('proofline_owner')];
+    const clock = systemClock();
+    await inTransaction(db, (tx) => ensureLog(tx, 'log.example/checked', clock.nowMicros()));
+    const activities = createIntegrityChecks({ db, clock, origin: 'log.example/checked', heartbeat: () => {} });
+    const check = () =>
+      temporal.run(activities, () =>
+        temporal.client.workflow.execute('checkIntegrity', {
+          workflowId: `test-integrity:${randomUUID()}`,
+          taskQueue: temporal.workflowQueue,
+          args: [{}],
+        }),
+      );
+    await check();
+    await owner.query("UPDATE log_head SET root = sha256('x')");
+    await check();
+    const { rows } = await owner.query(
+      'SELECT check_name, state, fault_count FROM integrity_results ORDER BY at, check_name',
+    );
+    expect(rows.map((row) => [row.check_name, row.state, row.fault_count])).toEqual([
+      ['licence-counters', 'PASSED', 0n],
+      ['log-tree', 'PASSED', 0n],
+      ['licence-counters', 'PASSED', 0n],
+      ['log-tree', 'FAILED', 1n],
+    ]);
+    const { rows: audit } = await owner.query('SELECT action, subject FROM audit');
+    expect(audit).toEqual([{ action: 'integrity.failed', subject: 'log-tree' }]);
+    await database.drop();
   });
 });
