@@ -18,6 +18,8 @@ export interface BatchStart {
   readonly proofCount: number;
   readonly anchorPolicy: AnchorPolicy;
   readonly tenantIds: readonly string[];
+  /** Others may join while it is sealed. */
+  readonly mayGrow?: boolean;
 }
 
 // The oldest head of any (class, tenant) decides the class, unless the class is given; then tenants take turns. A loose
@@ -219,7 +221,11 @@ async function insertBatch(
     [batchId, anchorPolicy, anchorWindow, proofCount, ofRetries, now, batch.submissions, joinableUntil ?? null],
   );
   const tenantIds = shownTenants(batch.tenants);
-  await enqueueMotion(tx, [startOf({ batchId, generation: 1, proofCount, anchorPolicy, tenantIds })], now);
+  await enqueueMotion(
+    tx,
+    [startOf({ batchId, generation: 1, proofCount, anchorPolicy, tenantIds, mayGrow: joinableUntil !== undefined })],
+    now,
+  );
   return batchId;
 }
 
@@ -271,13 +277,15 @@ export async function armBatch(tx: Tx, batch: BatchId, origin: string, now: stri
   return { complete: rows[0].complete, deadline: rows[0].deadline };
 }
 
-/** The batch has all the seals it will get. Frees its place among the unsealed and tells the relay. Key (batch). */
-export async function markSealed(tx: Tx, batch: BatchId, now: string): Promise<void> {
-  await tx.query("UPDATE batches SET state = 'SEALED', sealed_at = $2 WHERE id = $1 AND state = 'FORMED'", [
-    batch,
-    now,
-  ]);
+/** The batch has all the seals it will get. Frees its place among the unsealed and tells the relay. Key (batch). Returns how many members it has. */
+export async function markSealed(tx: Tx, batch: BatchId, now: string): Promise<number> {
+  const { rows } = await tx.query<{ proof_count: number }>(
+    `UPDATE batches SET state = CASE state WHEN 'FORMED' THEN 'SEALED' ELSE state END, sealed_at = coalesce(sealed_at, $2)
+     WHERE id = $1 RETURNING proof_count`,
+    [batch, now],
+  );
   await tx.query("SELECT pg_notify('proofline_intake', '')");
+  return rows[0]?.proof_count ?? 0;
 }
 
 /** What keeps a batch open. */

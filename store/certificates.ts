@@ -15,15 +15,19 @@ export const CERTIFICATE_CHUNK = 2_000;
 export function queueForLicence(db: Db, batch: BatchId, now: string): Promise<readonly TenantId[]> {
   return inTransaction(db, async (tx) => {
     // The row lock decides between the anchor, the deadline and a cancellation.
-    await tx.query(
-      `WITH ready AS MATERIALIZED (
-         SELECT p.id, p.tenant_id, p.org_unit_id, p.received_at FROM seals s JOIN proofs p ON p.id = s.proof_id
-         WHERE s.batch_id = $1 AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)
-           AND (p.state = 'ANCHORED' OR (p.state = 'TIMESTAMPED' AND (p.anchor_policy = 'NONE' OR p.released_at IS NOT NULL OR (p.anchor_policy = 'PREFERRED' AND p.anchor_deadline <= $2))))
-         ORDER BY p.id FOR UPDATE OF p)
-       INSERT INTO licence_queue (tenant_id, received_at, proof_id, org_unit_id, batch_id)
-       SELECT tenant_id, received_at, id, org_unit_id, $1 FROM ready ON CONFLICT (proof_id) DO NOTHING`,
+    const { rows: ready } = await tx.query<{ id: ProofId }>(
+      `SELECT p.id FROM seals s JOIN proofs p ON p.id = s.proof_id
+       WHERE s.batch_id = $1 AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)
+         AND (p.state = 'ANCHORED' OR (p.state = 'TIMESTAMPED' AND (p.anchor_policy = 'NONE' OR p.released_at IS NOT NULL OR (p.anchor_policy = 'PREFERRED' AND p.anchor_deadline <= $2))))
+       ORDER BY p.id FOR UPDATE OF p`,
       [batch, now],
+    );
+    // A statement of its own, so that it sees the drafts of whoever held the locks: drafted twice, a proof would stop its tenant's drains.
+    await tx.query(
+      `INSERT INTO licence_queue (tenant_id, received_at, proof_id, org_unit_id, batch_id)
+       SELECT p.tenant_id, p.received_at, p.id, p.org_unit_id, $1 FROM proofs p
+       WHERE p.id = ANY ($2::uuid[]) AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id) ON CONFLICT (proof_id) DO NOTHING`,
+      [batch, ready.map(({ id }) => id)],
     );
     const { rows } = await tx.query<{ tenant_id: TenantId }>(
       'SELECT DISTINCT tenant_id FROM licence_queue WHERE batch_id = $1 ORDER BY tenant_id',

@@ -97,10 +97,25 @@ async function checkCounters(): Promise<void> {
 
 const sorted = (ids: readonly string[]): string[] => [...ids].sort();
 
+/** As a drain that found no room left them. */
+async function tellToWait(ids: readonly string[]): Promise<void> {
+  await owner.query("UPDATE proofs SET state = 'AWAITING_LICENSE' WHERE id = ANY ($1::uuid[])", [ids]);
+  await owner.query('UPDATE licence_queue SET awaiting = true WHERE proof_id = ANY ($1::uuid[])', [ids]);
+}
+
 describe('draining licences', () => {
+  it('wakes no batch that is certifying still: it looks for its drafts before it rests', async () => {
+    const mine = await queue(1);
+    await queue(2);
+    await grant(tenant, { quota: 9 });
+    expect(await drain(tenant, { batchIds: [mine.batchId] })).toMatchObject({ drafted: 3 });
+    expect((await owner.query('SELECT FROM outbox')).rowCount).toBe(0);
+  });
+
   it('serves older waiters of another batch first and wakes that batch under its generation', async () => {
     const newer = await queue(3, { receivedAt: '2026-01-31T08:30:00.000000Z' });
     const older = await queue(3, { receivedAt: '2026-01-31T08:00:00.000000Z' });
+    await tellToWait(older.proofIds);
     await owner.query('UPDATE batches SET generation = 2 WHERE id = $1', [older.batchId]);
     await grant(tenant, { quota: 4 });
     const result = await drain(tenant, { batchIds: [newer.batchId] });

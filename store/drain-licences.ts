@@ -115,7 +115,7 @@ async function drainOnce(
     else served.push({ proof, period });
   }
   if (served.length > 0) {
-    const batches = new Set(served.map((s) => s.proof.batchId));
+    const batches = new Set(served.filter((s) => mayBeParked(s.proof)).map((s) => s.proof.batchId));
     const wake = [...openBatches].filter(([batch]) => batches.has(batch) && options.batchIds?.includes(batch) !== true);
     const { origin, publicUrl } = options;
     await consumeUnits(tx, { tenantId: tenant, origin, publicUrl, at: now, periods, served, wake: new Map(wake) });
@@ -126,6 +126,14 @@ async function drainOnce(
   const more = taken === limit || served.length < taken || !allHaveRoom;
   const told = passed.filter((p) => p.state !== 'AWAITING_LICENSE').length;
   return { served, told, settled: taken - unready.length, unready, more };
+}
+
+/**
+ * Whether the proof's batch may have gone to wait. Until a proof was told to wait, its batch is still certifying and
+ * looks for drafts once more before it rests; only a deadline that another clock sees earlier may be left behind.
+ */
+function mayBeParked({ state, anchorPolicy }: Ready): boolean {
+  return state === 'AWAITING_LICENSE' || anchorPolicy === 'PREFERRED';
 }
 
 type Bounds = Pick<QueueSlice, 'tenant' | 'skip' | 'limit'>;

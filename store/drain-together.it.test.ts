@@ -42,7 +42,8 @@ beforeEach(async () => {
 });
 
 async function queue(count: number): Promise<BatchId> {
-  const { batchId } = await seedQueuedProofs(owner, count, tenant);
+  // They were told to wait: a batch that is certifying still is never woken.
+  const { batchId } = await seedQueuedProofs(owner, count, { ...tenant, state: 'AWAITING_LICENSE' });
   await coverLeaves(owner, { origin: 'o' });
   return batchId;
 }

@@ -64,6 +64,6 @@ function describeBatch(start: BatchStart) {
       { key: searchAttributes.batchSize, value: start.proofCount },
       { key: searchAttributes.batchStage, value: 'SEALING' },
     ]),
-    staticSummary: `${start.proofCount} ${start.proofCount === 1 ? 'proof' : 'proofs'}, anchor ${start.anchorPolicy}`,
+    staticSummary: `${start.proofCount} ${start.proofCount === 1 ? 'proof' : 'proofs'}${start.mayGrow === true ? ' and those that join' : ''}, anchor ${start.anchorPolicy}`,
   };
 }

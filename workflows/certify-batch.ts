@@ -18,7 +18,10 @@ import { LICENCE_RECHECK_MS } from './policies.ts';
 export interface CertifyBatchInput {
   readonly batchId: string;
   readonly generation: number;
+  /** Members at the start. */
   readonly proofCount: number;
+  /** Others may join while it is sealed. */
+  readonly mayGrow?: boolean;
   /** Set when a run goes on after continue-as-new. */
   readonly sealed?: boolean;
 }
@@ -39,20 +42,26 @@ export async function certifyBatch(input: CertifyBatchInput): Promise<void> {
   setHandler(commandsApplied, wake);
   const { persist } = createPersistence();
   const { batchId } = input;
-  const size = proofsInWords(input.proofCount);
-  const sealBatch = activity<SealingActivities['sealBatch']>('sealBatch', size);
-  const certifyProofs = activity<CertificateActivities['certifyProofs']>('certifyProofs', size);
+  let proofCount = input.proofCount;
 
   if (input.sealed !== true) {
+    const size = `${proofsInWords(proofCount)}${input.mayGrow === true ? ' and those that join' : ''}`;
+    const sealBatch = activity<SealingActivities['sealBatch']>('sealBatch', size);
     setCurrentDetails(`Sealing ${size}.`);
-    const { failed, complete } = await persist('SIGNER', 'sealBatch', () => sealBatch({ batchId }));
-    woken ||= complete;
-    upsertSearchAttributes([{ key: searchAttributes.batchStage, value: 'EVIDENCE' }]);
+    const sealed = await persist('SIGNER', 'sealBatch', () => sealBatch({ batchId }));
+    const { failed } = sealed;
+    woken ||= sealed.complete;
+    proofCount = sealed.proofCount;
+    upsertSearchAttributes([
+      { key: searchAttributes.batchStage, value: 'EVIDENCE' },
+      { key: searchAttributes.batchSize, value: proofCount },
+    ]);
     setCurrentDetails(
-      `Sealed${failed > 0 ? `, ${failed} refused` : ''}. Waiting for the timestamp and, if the policy asks for it, the anchor. Proofs are cancelled over the API, not here.`,
+      `Sealed ${proofsInWords(proofCount)}${failed > 0 ? `, ${failed} refused` : ''}. Waiting for the timestamp and, if the policy asks for it, the anchor. Proofs are cancelled over the API, not here.`,
     );
   }
 
+  const certifyProofs = activity<CertificateActivities['certifyProofs']>('certifyProofs', proofsInWords(proofCount));
   for (let waitsForLicence = false; ; ) {
     await (waitsForLicence ? condition(() => woken, LICENCE_RECHECK_MS) : condition(() => woken));
     woken = false;
@@ -69,7 +78,7 @@ export async function certifyBatch(input: CertifyBatchInput): Promise<void> {
     );
     if (workflowInfo().continueAsNewSuggested) {
       await condition(allHandlersFinished);
-      await continueAsNew<typeof certifyBatch>({ ...input, sealed: true });
+      await continueAsNew<typeof certifyBatch>({ ...input, proofCount, sealed: true });
     }
   }
   setCurrentDetails('Done: every proof of this batch has its end.');

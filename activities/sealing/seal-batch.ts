@@ -45,6 +45,8 @@ export interface SealBatchInput {
 }
 
 export interface SealBatchResult {
+  /** Members, those that joined included. */
+  readonly proofCount: number;
   readonly sealed: number;
   readonly failed: number;
   /** The evidence is complete already: nobody will wake the batch for it. */
@@ -75,12 +77,11 @@ export function createSealing(deps: SealingDeps) {
       await freeze(batch);
       await sealAll(batch, tally, mayGrow);
       if (mayGrow) await sealJoiners(batch, tally);
-      const arm = await inTransaction(db, async (tx) => {
-        const result = await armBatch(tx, batch, deps.origin, clock.nowMicros());
-        await markSealed(tx, batch, clock.nowMicros());
-        return result;
-      });
-      return { sealed: tally.sealed, failed: tally.failed, complete: arm.complete };
+      const { arm, proofCount } = await inTransaction(db, async (tx) => ({
+        arm: await armBatch(tx, batch, deps.origin, clock.nowMicros()),
+        proofCount: await markSealed(tx, batch, clock.nowMicros()),
+      }));
+      return { proofCount, sealed: tally.sealed, failed: tally.failed, complete: arm.complete };
     },
   };
 
