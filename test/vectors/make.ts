@@ -58,14 +58,17 @@ async function writePdfVector({ name, says, pdf, bundle, trust, overall, claims,
 }
 
 const scene = await makeScene();
-const pdfs = await pdfVectors(scene);
-for (const folder of await readdir(target))
-  if (folder.startsWith('pdf-')) await rm(join(target, folder), { recursive: true });
-for (const vector of pdfs) await writePdfVector(vector);
-process.stdout.write(`${pdfs.length} PDF vectors in ${target}\n`);
-if (process.argv[2] === 'pdf') process.exit();
-const vectors = [...(await goodVectors(scene)), ...(await badVectors(scene)), ...malformedVectors(scene)];
 const names = process.argv.slice(2);
+const isPdfOnly = names[0] === 'pdf';
+if (isPdfOnly || names.length === 0) {
+  const pdfs = await pdfVectors(scene);
+  for (const folder of await readdir(target))
+    if (folder.startsWith('pdf-')) await rm(join(target, folder), { recursive: true });
+  for (const vector of pdfs) await writePdfVector(vector);
+  process.stdout.write(`${pdfs.length} PDF vectors in ${target}\n`);
+}
+if (isPdfOnly) process.exit();
+const vectors = [...(await goodVectors(scene)), ...(await badVectors(scene)), ...malformedVectors(scene)];
 const chosen = names.length === 0 ? vectors : vectors.filter(({ name }) => names.includes(name));
 for (const name of names) if (!chosen.some((vector) => vector.name === name)) throw new Error(`no vector ${name}`);
 if (names.length === 0)
