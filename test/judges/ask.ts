@@ -18,6 +18,7 @@ export interface JudgedFile {
   readonly path: string;
   /** What the file claims to be. */
   readonly level: 'B-T' | 'B-LT' | 'B-LTA';
+  readonly isPdfA?: boolean;
   /** PEM files of the roots of signer and authority. */
   readonly signing: string;
   readonly stamping: string;
@@ -34,14 +35,16 @@ export interface JudgedResponse {
 
 const TIMEOUT_MS = 240_000;
 
-/** Bouncy Castle and EU DSS, by name of the judge. */
+/** Bouncy Castle and EU DSS, by name of the judge; veraPDF of the files that claim to be PDF/A-3b. */
 export async function askJava(
   lib: string,
   dir: string,
   files: readonly (JudgedFile | JudgedResponse)[],
-): Promise<Readonly<Record<'bouncycastle' | 'dss', Opinions>>> {
+): Promise<Readonly<Record<'bouncycastle' | 'dss' | 'verapdf', Opinions>>> {
   const lines = files.map((file) =>
-    'level' in file ? ['pdf', file.signing, file.stamping, file.path] : ['ts', file.root, file.query, file.response],
+    'level' in file
+      ? ['pdf', file.signing, file.stamping, file.path, ...(file.isPdfA === true ? ['pdfa'] : [])]
+      : ['ts', file.root, file.query, file.response],
   );
   const list = join(dir, 'java.list');
   await writeFile(list, lines.map((parts) => `${parts.join('\t')}\n`).join(''));
@@ -63,7 +66,7 @@ export async function askJava(
           : [[file.name, { accepts: verdict === 'accept', words }] as const];
       }),
     );
-  return { bouncycastle: of('bouncycastle'), dss: of('dss') };
+  return { bouncycastle: of('bouncycastle'), dss: of('dss'), verapdf: of('verapdf') };
 }
 
 export async function askPyHanko(lib: string, dir: string, files: readonly JudgedFile[]): Promise<Opinions> {

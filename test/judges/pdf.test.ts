@@ -39,6 +39,7 @@ const AT = Date.now() - 8 * HOUR_MS;
 const dir = mkdtempSync(join(tmpdir(), 'proofline-judges-'));
 const good: JudgedFile[] = [];
 const bad: (JudgedFile & { readonly is: BadPdf })[] = [];
+let verapdf: Opinions | undefined;
 const opinions: Partial<Record<string, Opinions>> = {};
 let trust: TrustDocument;
 const view = exampleView();
@@ -68,7 +69,10 @@ beforeAll(async () => {
     const world = await makePdfWorld(alg, AT);
     const levels = await makeLevels(world, unsigned);
     for (const level of LEVELS)
-      good.push(save(`${alg}-${level}`, levels[level], level === 'renewed' ? 'B-LTA' : level, world, alg));
+      good.push({
+        ...save(`${alg}-${level}`, levels[level], level === 'renewed' ? 'B-LTA' : level, world, alg),
+        isPdfA: true,
+      });
     if (alg !== 'ES256') continue;
     trust = trustOf(world, scene.trust);
     const all = [...tamperedPdfs(levels), ...(await wronglySignedPdfs(world, unsigned, levels))];
@@ -80,9 +84,10 @@ beforeAll(async () => {
     provided.java === undefined ? undefined : askJava(provided.java, dir, files),
     provided.python === undefined ? undefined : askPyHanko(provided.python, dir, files),
   ]);
+  verapdf = java?.verapdf;
   const has = (program: Program): boolean => provided.programs.has(program);
   Object.assign(opinions, {
-    ...(java === undefined ? {} : java),
+    ...(java === undefined ? {} : { bouncycastle: java.bouncycastle, dss: java.dss }),
     ...(python === undefined ? {} : { pyhanko: python }),
     ...(has('openssl') ? { openssl: await askOpenSsl(dir, files) } : {}),
     ...(has('pdfsig') ? { pdfsig: await askPdfsig(files) } : {}),
@@ -130,6 +135,11 @@ describe('certificate PDFs of every level and algorithm', () => {
       if (name.endsWith('B-T')) expect(words).toMatch(/INDETERMINATE .*No revocation data found/);
     }
     expect(Object.keys(refusals('dss', good)).sort()).toEqual(['ES256-B-T', 'PS256-B-T', 'RS256-B-T']);
+  });
+
+  withJava('stay PDF/A-3b to veraPDF through every revision', () => {
+    const said = good.map(({ name }) => [name, verapdf?.get(name)?.words ?? 'not asked']);
+    expect(said).toEqual(good.map(({ name }) => [name, expect.stringMatching(/^PDF\/A-3b, [0-9]{4} checks$/)]));
   });
 
   withProgram('qpdf')('carry the canonical JSON byte for byte, as qpdf takes it out', async () => {

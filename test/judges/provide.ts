@@ -98,7 +98,7 @@ async function provideJava(tell: (line: string) => void): Promise<string> {
     .digest('hex')
     .slice(0, 12);
   return cacheEntry(userCacheDir(), `judges-java-${pin}`, async (into) => {
-    tell('fetching EU DSS and Bouncy Castle with Maven, once per user');
+    tell('fetching EU DSS, Bouncy Castle and veraPDF with Maven, once per user');
     const args = ['-q', '-B', '-C', '-f', POM, 'dependency:copy-dependencies', `-DoutputDirectory=${into}`];
     refuseFailure('mvn', await runCommand('mvn', args, { timeoutMs: FETCH_TIMEOUT_MS }));
   });

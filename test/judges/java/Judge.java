@@ -38,11 +38,17 @@ import org.bouncycastle.tsp.TimeStampResponse;
 import org.bouncycastle.tsp.TimeStampToken;
 import org.bouncycastle.util.Selector;
 import org.bouncycastle.util.Store;
+import org.verapdf.gf.foundry.VeraGreenfieldFoundryProvider;
+import org.verapdf.pdfa.Foundries;
+import org.verapdf.pdfa.PDFAParser;
+import org.verapdf.pdfa.flavours.PDFAFlavour;
+import org.verapdf.pdfa.results.TestAssertion;
+import org.verapdf.pdfa.results.ValidationResult;
 
 /**
- * Bouncy Castle and EU DSS judging files, all in one start. Each line of the list in the first argument is one file:
- * `pdf <signing root> <timestamp root> <file>` or `ts <root> <query> <response>`, tabs between. One line of output for
- * each and judge: number of the line, judge, `accept` or `refuse`, what it said; tabs between.
+ * Bouncy Castle, EU DSS and veraPDF judging files, all in one start. Each line of the list in the first argument is one
+ * file: `pdf <signing root> <timestamp root> <file> [pdfa]` or `ts <root> <query> <response>`, tabs between; `pdfa` asks
+ * veraPDF too, whether it is PDF/A-3b. One line of output for each and judge: number of the line, judge, `accept` or `refuse`, what it said; tabs between.
  */
 public class Judge {
   public static void main(String[] args) throws Exception {
@@ -53,6 +59,7 @@ public class Judge {
       if (parts[0].equals("pdf")) {
         tell(i, "bouncycastle", () -> judgePdf(parts));
         tell(i, "dss", () -> judgeByDss(parts));
+        if (parts.length > 4) tell(i, "verapdf", () -> judgeByVeraPdf(parts[3]));
       } else {
         tell(i, "bouncycastle", () -> judgeResponse(parts));
       }
@@ -217,5 +224,19 @@ public class Judge {
     boolean isBaseline = String.valueOf(report.getSignatureFormat(id)).startsWith("PAdES-BASELINE-");
     require(report.getIndication(id) == Indication.TOTAL_PASSED && isBaseline && isStamped && !isChanged, words);
     return words;
+  }
+
+  static String judgeByVeraPdf(String path) throws Exception {
+    VeraGreenfieldFoundryProvider.initialise();
+    try (PDFAParser parser = Foundries.defaultInstance().createParser(new File(path), PDFAFlavour.PDFA_3_B)) {
+      ValidationResult result = Foundries.defaultInstance().createValidator(PDFAFlavour.PDFA_3_B, false).validate(parser);
+      List<String> failed = result.getTestAssertions().stream()
+          .filter(one -> one.getStatus() == TestAssertion.Status.FAILED)
+          .map(one -> one.getRuleId().getClause() + " " + one.getMessage())
+          .distinct()
+          .toList();
+      require(result.isCompliant(), failed.toString());
+      return "PDF/A-3b, " + result.getTotalAssertions() + " checks";
+    }
   }
 }
