@@ -35,6 +35,7 @@ afterEach(async () => {
   await admin('DELETE', 'faults');
   for (const node of Object.values(sim.nodes)) await sim.startNode(node);
   for (const i of [0, 1]) await sim.startMirror(i);
+  for (const control of sim.mirrors) Object.assign(control, { lagMs: 0, pausedAtMs: undefined });
 });
 
 afterAll(async () => {
