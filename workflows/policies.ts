@@ -47,9 +47,9 @@ export const POLICIES = {
   drainLicences: { pool: 'store', startToCloseMs: 120_000, heartbeatMs: 10_000, ...FAST },
   serveWaiting: { pool: 'store', startToCloseMs: 600_000, heartbeatMs: 10_000, ...FAST },
   renewLicences: { pool: 'store', startToCloseMs: 120_000, heartbeatMs: 10_000, ...FAST },
-  preparePdf: { pool: 'render', startToCloseMs: 60_000, ...FAST },
-  stampPdf: { pool: 'timestamp', startToCloseMs: 60_000, ...FAST },
-  storePdf: { pool: 'render', startToCloseMs: 30_000, ...FAST },
+  preparePdf: { pool: 'render', startToCloseMs: 40_000, ...FAST },
+  stampPdf: { pool: 'timestamp', startToCloseMs: 40_000, ...FAST },
+  storePdf: { pool: 'render', startToCloseMs: 15_000, ...FAST },
   changeOrganisation: { pool: 'store', startToCloseMs: 30_000, ...FAST },
   markServed: { pool: 'store', startToCloseMs: 30_000, ...FAST },
   // One statement over every consumption: it cannot heartbeat.
