@@ -31,6 +31,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** Files that may do what their room may not, each with its reason. */
 const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
+  // The soak drives the adapter and its activities themselves.
+  'bench/soak/ledger-soak.ts': ['activities'],
+  'bench/soak/mortal-worker.ts': ['activities'],
   // The demonstration verifies what it downloads, as a stranger would.
   'local/demo.ts': ['verifier'],
   // It measures the rendering and signing of PDFs alone, apart from the system around it.
