@@ -2,12 +2,13 @@ import 'reflect-metadata';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { apiKeyPrefix, formatApiKey, hashApiKey } from '../domain/api-key.ts';
-import type { Bundle } from '../domain/bundle.ts';
+import type { Bundle, ContractAnchorEntry } from '../domain/bundle.ts';
 import { parseBundle } from '../domain/bundle-parse.ts';
 import { fromBase64Url, utf8 } from '../domain/bytes.ts';
 import { canonicalBytes, canonicalText } from '../domain/canonical-json.ts';
 import { buildHashTree } from '../domain/evidence-record/hash-tree.ts';
 import { verifyEvidenceRecord } from '../domain/evidence-record/verify-record.ts';
+import { longZeroAddress } from '../domain/ledger/checkpoint-registry.ts';
 import { parseInstant } from '../domain/time.ts';
 import { parseTrustDocument } from '../domain/trust-parse.ts';
 import {
@@ -188,6 +189,44 @@ describe('the bundle', () => {
       overall: 'valid',
       anchor: 'ledger-not-consulted',
     });
+  });
+
+  it('has the entry of the registry contract beside the message, and the certificate still rests on the message', async () => {
+    const early = certified.checkpoint ?? '';
+    const { message, network, payer } = anchorOf(early, 5);
+    const entry: ContractAnchorEntry = {
+      ledger: 'hedera-contract/v1',
+      network,
+      contractId: '0.0.7001',
+      consensusTimestamp: '1795420905.000000042',
+      transactionId: `${payer}@1795420900.000000001`,
+      payer,
+      message,
+      publisher: longZeroAddress(2n),
+    };
+    const owner = server.database.pool('proofline_owner');
+    await owner.query(
+      `INSERT INTO contract_anchors (origin, size, carries_proofs, state, attempt, entry, created_at, updated_at) VALUES ($1, 7, false, 'VERIFIED', 1, $2, now(), now())`,
+      [instance.origin, JSON.stringify(entry)],
+    );
+    try {
+      const { text } = await call('GET', `/v1/proofs/${idOf(3)}/bundle`);
+      const { anchors } = parseBundle(text);
+      expect(anchors).toEqual([...certified.anchors, entry]);
+      const ledgers = [
+        ...instance.trust.ledgers,
+        { kind: 'hedera-contract/v1' as const, network, contractId: entry.contractId },
+      ];
+      const trust = { ...instance.trust, ledgers };
+      const { claims, overall } = await verifyBundle(text, { trust, nowMs: Date.parse(GEN_TIME) });
+      expect([claims.anchor.reason, claims.certificate.verdict, overall]).toEqual([
+        'ledger-not-consulted',
+        'valid',
+        'valid',
+      ]);
+    } finally {
+      await owner.query('DELETE FROM contract_anchors');
+    }
   });
 
   it('names what is still to come', async () => {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
@@ -31,6 +31,12 @@ afterAll(async () => {
 
 /** The adapters of a signer pool over a signer whose keys lie in the folder of this name. */
 async function startOver(name: string): Promise<Signer> {
+  const composed = await compose(name);
+  if (composed.signer === undefined) throw new Error('the signer pool has a signer');
+  return composed.signer;
+}
+
+async function compose(name: string, settings: Readonly<Record<string, string>> = {}): Promise<Composed> {
   const signer = await startSigner({ dir: join(folders, name), clock });
   running.push(signer);
   const { certFile, keyFile } = signer.keys.clients.worker;
@@ -48,6 +54,7 @@ async function startOver(name: string): Promise<Signer> {
     PROOFLINE_SIGNING_ROOTS_FILE: signer.keys.signingRoot.certFile,
     PROOFLINE_TSAS_FILE: 'unused',
     PROOFLINE_LICENSE_ISSUERS_FILE: 'unused',
+    ...settings,
   });
   const composed = await composeActivities({
     config,
@@ -57,8 +64,7 @@ async function startOver(name: string): Promise<Signer> {
     stopping: new AbortController().signal,
   });
   running.push(composed);
-  if (composed.signer === undefined) throw new Error('the signer pool has a signer');
-  return composed.signer;
+  return composed;
 }
 
 const sealOne = (signer: Signer): Promise<unknown> =>
@@ -81,5 +87,40 @@ describe('a process with the signer pool', () => {
     await expect(sealOne(swapped)).rejects.toMatchObject({ code: 'SIGNER_BAD_SIGNATURE' });
     await expect(swapped.key('log')).rejects.toMatchObject({ code: 'SIGNER_BAD_SIGNATURE' });
     await expect(swapped.keys()).rejects.toMatchObject({ code: 'SIGNER_BAD_SIGNATURE' });
+  });
+});
+
+describe('a process with the ledger pool', () => {
+  const LEDGER = {
+    kind: 'hedera-hcs/v1',
+    network: 'simulator',
+    nodes: { '127.0.0.1:1': '0.0.3' },
+    mirrors: ['http://127.0.0.1:1'],
+    mirrorQuorum: 1,
+    topicId: '0.0.5',
+    payerAccountId: '0.0.6',
+    payerKeyRef: 'signer://hedera-payer',
+    maxFeeTinybars: '1',
+  };
+  const CONTRACT = { contractId: '0.0.7', gas: 120_000, maxFeeTinybars: '1' };
+
+  it.each([
+    ['none', false],
+    ['hcs', false],
+    ['contract', true],
+    ['both', true],
+  ])('in mode %s writes to the contract: %s', async (mode, writes) => {
+    const file = join(folders, 'ledger.json');
+    await writeFile(file, JSON.stringify({ ...LEDGER, contract: CONTRACT }));
+    const settings = { PROOFLINE_POOLS: 'ledger', PROOFLINE_LEDGER_FILE: file, PROOFLINE_ANCHOR_MODE: mode };
+    const { activities } = await compose('modes', settings);
+    expect(Object.keys(activities.ledger ?? {}).includes('anchorInContract')).toBe(writes);
+  });
+
+  it('refuses to start where the mode wants a contract and the ledger file names none', async () => {
+    const file = join(folders, 'plain.json');
+    await writeFile(file, JSON.stringify(LEDGER));
+    const settings = { PROOFLINE_POOLS: 'ledger', PROOFLINE_LEDGER_FILE: file, PROOFLINE_ANCHOR_MODE: 'both' };
+    await expect(compose('modes', settings)).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
   });
 });

@@ -19,6 +19,17 @@ describe('the ledger file', () => {
     expect(parseLedgerConfig(JSON.stringify(GOOD))).toEqual(GOOD);
   });
 
+  it('may name the registry contract', () => {
+    const contract = { contractId: '0.0.7001', gas: 120_000, maxFeeTinybars: '20000000' };
+    expect(parseLedgerConfig(JSON.stringify({ ...GOOD, contract })).contract).toEqual(contract);
+    for (const bad of [
+      { ...contract, gas: 20_000 },
+      { ...contract, gas: 15_000_001 },
+      { ...contract, contractId: '0x1' },
+    ])
+      expect(() => parseLedgerConfig(JSON.stringify({ ...GOOD, contract: bad }))).toThrow(/\$\.contract\./);
+  });
+
   it('needs no nodes for a public network', () => {
     expect(parseLedgerConfig(JSON.stringify({ ...GOOD, network: 'testnet', nodes: {} })).network).toBe('testnet');
   });

@@ -121,8 +121,9 @@ async function main(): Promise<void> {
     console.log(`${section.title}\n${formatTable(section.table)}`);
     const isWhole = soak.tally.injected >= wanted;
     if (!isWhole) console.error(`time ran out after ${soak.tally.injected} of ${wanted} faults`);
-    if (audit.lost + audit.double + audit.strange > 0 || !isWhole) process.exitCode = 1;
-    else if (!values.dry) writeSection('ledger-soak', section, load);
+    const isSound = audit.lost + audit.double + audit.strange === 0;
+    if (!isSound || !isWhole) process.exitCode = 1;
+    if (isSound && !values.dry) writeSection('ledger-soak', section, load);
   } finally {
     await Promise.all(pools.map((made) => made.end()));
     await sim.stop();
