@@ -207,7 +207,8 @@ async function anchorOne(soak: Soak, size: number): Promise<void> {
       const step = await pass(worker.mortal, anchor);
       if (step.state === 'VERIFIED') break;
       if (step.isHeld) await decide(soak, worker.mortal, anchor, step);
-      else await pause(soak, 1_000 + below(20_000));
+      // Also after a decision: the mirrors that it rests on may be behind.
+      await pause(soak, 1_000 + below(20_000));
     } catch (error) {
       if (!worker.mortal.isDead() && !(error instanceof ProoflineError) && !(error instanceof WorkerDied)) throw error;
       await pause(soak, 1_000 + below(20_000));
