@@ -1,5 +1,6 @@
 /** What a person must look at. An alarm is raised once for each thing, in the transaction that finds it, and ends once. */
 import type { Json } from '../domain/canonical-json.ts';
+import { ProoflineError } from '../domain/errors.ts';
 import { asStoreError, type Queryable } from './pool.ts';
 
 export const ALARM_KINDS = [
@@ -36,6 +37,37 @@ export async function raiseAlarm(tx: Queryable, { kind, subject, detail, at }: A
 /** Ends every open alarm about a subject. */
 export async function endAlarms(tx: Queryable, subject: string, at: string): Promise<void> {
   await tx.query('UPDATE alarms SET ended_at = $2 WHERE subject = $1 AND ended_at IS NULL', [subject, at]);
+}
+
+/** Which of these subjects had an alarm that a person ended: `kind subject`. As proofline_worker. */
+export async function readEndedAlarms(db: Queryable, subjects: readonly string[]): Promise<ReadonlySet<string>> {
+  if (subjects.length === 0) return new Set();
+  const { rows } = await db.query<{ kind: AlarmKind; subject: string }>(
+    'SELECT DISTINCT kind, subject FROM alarms WHERE subject = ANY ($1::text[]) AND ended_at IS NOT NULL',
+    [subjects],
+  );
+  return new Set(rows.map(({ kind, subject }) => `${kind} ${subject}`));
+}
+
+/**
+ * Ends an alarm about a topic, with its audit entry: somebody looked. Those about anchors end with the anchor's own
+ * verbs. As proofline_api. Throws NOT_FOUND, or TRANSITION_NOT_ALLOWED for one that is over or ends otherwise.
+ */
+export async function endAlarm(
+  db: Queryable,
+  {
+    id,
+    actor,
+    reason,
+    at,
+  }: { readonly id: string; readonly actor: string; readonly reason: string; readonly at: string },
+): Promise<void> {
+  const { rows } = await db
+    .query<{ outcome: string }>('SELECT end_alarm($1::bigint, $2, $3, $4) AS outcome', [id, actor, reason, at])
+    .catch((error: unknown) => Promise.reject(asStoreError(error)));
+  const outcome = rows[0]?.outcome;
+  if (outcome === 'unknown') throw new ProoflineError('NOT_FOUND');
+  if (outcome !== 'ended') throw new ProoflineError('TRANSITION_NOT_ALLOWED', `the alarm is ${outcome}`);
 }
 
 /** Open alarms by kind, every kind named; for the gauge that pages. As proofline_worker. */

@@ -4,14 +4,22 @@ import { readFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { createCertification } from '../activities/certificates/certify-proofs.ts';
 import { createIntegration } from '../activities/integration/integrate-log.ts';
-import { createIntegrityChecks } from '../activities/integrity/check-integrity.ts';
+import { type CheckStep, createIntegrityChecks } from '../activities/integrity/check-integrity.ts';
 import { createLedgerActivities } from '../activities/ledger/anchor-activities.ts';
+import { checkSetup } from '../activities/ledger/check-setup.ts';
 import { createContractActivities } from '../activities/ledger/contract-activities.ts';
 import { createContractLedger } from '../activities/ledger/contract-ledger.ts';
 import { createHederaLedger } from '../activities/ledger/hedera-ledger.ts';
 import { resolveAtSigner } from '../activities/ledger/key-resolver.ts';
-import { type ContractConfig, type LedgerConfig, parseLedgerConfig } from '../activities/ledger/ledger-config.ts';
+import {
+  type ContractConfig,
+  LEDGER_DEFAULTS,
+  type LedgerConfig,
+  parseLedgerConfig,
+} from '../activities/ledger/ledger-config.ts';
+import { createMirrorTransport } from '../activities/ledger/mirror-client.ts';
 import { createNewestAnchor } from '../activities/ledger/newest-anchor.ts';
+import { createTopicWalk } from '../activities/ledger/walk-topic.ts';
 import { createLicensing } from '../activities/licences/import-grant.ts';
 import { createRendering } from '../activities/rendering/render-activities.ts';
 import { createPdfStamping } from '../activities/rendering/stamp-pdf.ts';
@@ -34,6 +42,7 @@ import type { WorkerConfig } from './config.ts';
 import { heartbeat } from './keep-alive.ts';
 import { startLoop } from './loop.ts';
 import { readTsas } from './read-tsas.ts';
+import { watchLedger } from './watch-ledger.ts';
 import { compareTsas, watchTsas } from './watch-tsas.ts';
 
 /** How often the clocks of all authorities are compared. */
@@ -164,25 +173,31 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
     );
   }
   if (has('ledger') && ledgerConfig !== undefined && signer !== undefined) {
-    const ledger = createHederaLedger({
-      config: ledgerConfig,
-      clock,
-      random: Math.random,
-      keys: resolveAtSigner(signer),
-    });
+    const keys = resolveAtSigner(signer);
+    const ledger = createHederaLedger({ config: ledgerConfig, clock, random: Math.random, keys });
     closers.push(() => ledger.close());
-    Object.assign(all, createLedgerActivities({ db, ledger, clock, advanceEvidence: advance }));
+    const transport = createMirrorTransport(ledgerConfig.mirrorTimeoutMs ?? LEDGER_DEFAULTS.mirrorTimeoutMs);
+    closers.push(() => transport.close());
+    const mirrors = ledgerConfig.mirrors.map(transport.mirror);
+    const { origin } = config;
+    const watch = await watchLedger({
+      ...{ db, clock, logger, origin, ledger },
+      maxFeeTinybars: ledgerConfig.maxFeeTinybars,
+      checkSetup: () => checkSetup({ config: ledgerConfig, keys, mirrors }),
+    });
+    closers.push(() => watch.stop());
+    const gates = { requireSetup: () => watch.requireSetup(), onOutcome: watch.count };
+    Object.assign(all, createLedgerActivities({ db, ledger, clock, advanceEvidence: advance, ...gates }));
+    Object.assign(all, createTopicWalk({ db, clock, origin, config: ledgerConfig, mirrors, heartbeat }));
     if (contract !== undefined) {
-      const registry = createContractLedger({
-        config: { ...ledgerConfig, contract },
-        clock,
-        random: Math.random,
-        keys: resolveAtSigner(signer),
-      });
+      const registry = createContractLedger({ config: { ...ledgerConfig, contract }, clock, random: Math.random, keys });
       closers.push(() => registry.close());
       Object.assign(all, createContractActivities({ db, ledger: registry, clock, advanceEvidence: advance }));
     }
   }
+  // Where nothing is anchored there is no topic to walk.
+  if (has('ledger') && ledgerConfig === undefined)
+    Object.assign(all, { checkTopic: async (): Promise<CheckStep> => ({ checked: 0, faults: [] }) });
   if (has('store')) {
     const issuers = await readFile(config.licenseIssuersFile, 'utf8');
     Object.assign(

@@ -73,6 +73,14 @@ const RELAY = {
   reconcileGraceMs: optional('PROOFLINE_RECONCILE_GRACE_MS', intervalMs, 30_000),
 };
 
+const LEDGER_TOOL = {
+  ledgerFile: required('PROOFLINE_LEDGER_FILE', readText),
+  signerUrl: required('PROOFLINE_SIGNER_URL', readUrl('https:')),
+  signerCaFile: required('PROOFLINE_SIGNER_CA_FILE', readText),
+  signerCertFile: required('PROOFLINE_SIGNER_CERT_FILE', readText),
+  signerKeyFile: required('PROOFLINE_SIGNER_KEY_FILE', readText),
+};
+
 export type WorkerConfig = Settings<typeof WORKER>;
 export type RelayConfig = Settings<typeof RELAY>;
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -85,4 +93,9 @@ export function parseWorkerConfig(environment: Environment): WorkerConfig {
 /** The configuration of the relay. Throws CONFIG_INVALID with every fault. */
 export function parseRelayConfig(environment: Environment): RelayConfig {
   return parseSettings(RELAY, environment);
+}
+
+/** The configuration of `npm run ledger`. Throws CONFIG_INVALID with every fault. */
+export function parseLedgerToolConfig(environment: Environment): Settings<typeof LEDGER_TOOL> {
+  return parseSettings(LEDGER_TOOL, environment);
 }

@@ -19,6 +19,7 @@ import { scheduledTime } from './scheduled-time.ts';
 const CHECKS: readonly { readonly name: string; readonly activity: ActivityName }[] = [
   { name: 'licence-counters', activity: 'checkLicenceCounters' },
   { name: 'log-tree', activity: 'checkLogTree' },
+  { name: 'topic', activity: 'checkTopic' },
 ];
 
 /** Faults that are kept of a check; all are counted. */

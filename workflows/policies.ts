@@ -54,6 +54,7 @@ export const POLICIES = {
   markServed: { pool: 'store', startToCloseMs: 30_000, ...FAST },
   // One statement over every consumption: it cannot heartbeat.
   checkLicenceCounters: { pool: 'store', startToCloseMs: 660_000, ...FAST },
+  checkTopic: { pool: 'ledger', startToCloseMs: 600_000, heartbeatMs: 60_000, ...FAST },
   checkLogTree: { pool: 'store', startToCloseMs: 600_000, heartbeatMs: 60_000, ...FAST },
   recordIntegrity: { pool: 'store', startToCloseMs: 30_000, ...FAST },
 } as const satisfies Record<string, ActivityPolicy>;

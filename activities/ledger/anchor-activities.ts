@@ -3,9 +3,11 @@
  * ledger executes a transaction at most once, and every step first looks at what Postgres shows done.
  */
 import { asyncLocalStorage } from '@temporalio/activity';
+import type { HcsAnchorEntry } from '../../domain/bundle.ts';
 import type { Clock } from '../../domain/clock.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import { buildAnchorMessage } from '../../domain/ledger/anchor-message.ts';
+import { type LedgerTime, parseLedgerTime, parseTransactionId } from '../../domain/ledger/entity-id.ts';
 import {
   abandonSuspect,
   acceptSuspect,
@@ -37,6 +39,7 @@ import {
   type Receipt,
   type ReceiptOutcome,
 } from './anchor-ledger.ts';
+import { BACKDATED_MS } from './sdk-sending.ts';
 
 /** How long one activity polls nodes for a receipt before it asks the mirrors, and the pauses between, in ms. */
 const RECEIPT_PATIENCE_MS = 30_000;
@@ -53,10 +56,20 @@ export interface LedgerDeps {
   readonly advanceEvidence: (input: { readonly origin: string }) => Promise<boolean>;
   /** Throws LEDGER_SETUP_INVALID while topic, keys, account or network are not what the ledger file says. */
   readonly requireSetup?: () => void;
+  /** Told what came of each step; for metrics. */
+  readonly onOutcome?: (outcome: AnchorOutcome) => void;
   /** Tells Temporal that the activity lives. Default: the heartbeat of the activity it runs in, if any. */
   readonly heartbeat?: (detail: unknown) => void;
   readonly sleep?: (ms: number) => Promise<void>;
   readonly receiptPatienceMs?: number;
+}
+
+/** `consensusMs`: from submission to consensus. `confirmedMs`: from consensus to the agreement of the mirrors. */
+export interface AnchorOutcome {
+  readonly state: AttemptState;
+  readonly status?: string;
+  readonly consensusMs?: number;
+  readonly confirmedMs?: number;
 }
 
 export interface AnchorInput {
@@ -145,8 +158,10 @@ export function createLedgerActivities(deps: LedgerDeps) {
             now: clock.nowMicros(),
             ...(outcome.status === OUTCOME_UNKNOWN && { failure: { status: outcome.status } }),
           });
+          tell({ state: 'SENT', status: outcome.status });
           return { attempt: row.attempt, state: 'SENT', status: outcome.status };
         case 'resend':
+          tell({ state: row.state, status: outcome.status });
           throw new ProoflineError('LEDGER_UNAVAILABLE', `the nodes answer ${outcome.status}`);
         case 'rejected':
           return end(key, 'REJECTED', outcome.status);
@@ -176,6 +191,7 @@ export function createLedgerActivities(deps: LedgerDeps) {
             receipt: { ...outcome.receipt },
             now: clock.nowMicros(),
           });
+          tell({ state: 'CONSENSUS' });
           return { attempt: row.attempt, state: 'CONSENSUS' };
         case 'failed':
           return end(key, 'FAILED', outcome.status);
@@ -203,6 +219,7 @@ export function createLedgerActivities(deps: LedgerDeps) {
         switch (confirmation.kind) {
           case 'verified':
             await recordVerified(db, { ...key, ...verifiedParts(confirmation), confirmation: mirrors, now });
+            tell({ state: 'VERIFIED', ...delaysOf(confirmation.entry, clock.nowMs()) });
             break;
           case 'suspect':
             await moveAttempt(db, {
@@ -212,6 +229,7 @@ export function createLedgerActivities(deps: LedgerDeps) {
               failure: { status: 'LEDGER_SUSPECT' },
               now,
             });
+            tell({ state: 'SUSPECT' });
             return { attempt: row.attempt, state: 'SUSPECT', status: summary(confirmation.mirrors), isHeld: true };
           case 'seen':
             await moveAttempt(db, { ...key, state: 'CONFIRMED', confirmation: mirrors, now });
@@ -267,6 +285,10 @@ export function createLedgerActivities(deps: LedgerDeps) {
     },
   };
 
+  function tell(outcome: AnchorOutcome): void {
+    deps.onOutcome?.(outcome);
+  }
+
   async function requireSendable(key: AttemptKey): Promise<void> {
     deps.requireSetup?.();
     if (await isFrozen(db, key)) throw new ProoflineError('LEDGER_FROZEN', 'another anchor is suspect');
@@ -308,6 +330,7 @@ export function createLedgerActivities(deps: LedgerDeps) {
 
   async function end(key: AttemptKey, state: 'REJECTED' | 'FAILED' | 'EXPIRED', status: string): Promise<AnchorStep> {
     await moveAttempt(db, { ...key, state, failure: { status }, now: clock.nowMicros() });
+    tell({ state, status });
     return { attempt: key.attempt, state, status, ...(state !== 'EXPIRED' && { isHeld: true as const }) };
   }
 
@@ -339,6 +362,18 @@ function isHeld(row: AttemptRow, anchor: AnchorRow): boolean {
 function held(row: AttemptRow, anchor: AnchorRow): AnchorStep {
   const status = row.failure?.status ?? anchor.failure?.status;
   return { ...step(row), isHeld: true, ...(status === undefined ? {} : { status }) };
+}
+
+/** Validity begins `BACKDATED_MS` before a transaction is signed, and it is sent at once. */
+function delaysOf(entry: HcsAnchorEntry, nowMs: number): Pick<AnchorOutcome, 'consensusMs' | 'confirmedMs'> {
+  const start = parseTransactionId(entry.transactionId)?.validStart;
+  const reached = parseLedgerTime(entry.consensusTimestamp);
+  if (start === undefined || reached === undefined) return {};
+  const ms = ({ seconds, nanos }: LedgerTime): number => Number(seconds) * 1_000 + nanos / 1_000_000;
+  return {
+    consensusMs: Math.max(0, ms(reached) - ms(start) - BACKDATED_MS),
+    confirmedMs: Math.max(0, nowMs - ms(reached)),
+  };
 }
 
 function verifiedParts(confirmation: Extract<Confirmation, { kind: 'verified' }>) {

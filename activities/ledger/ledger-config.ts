@@ -35,6 +35,10 @@ export interface LedgerConfig {
   readonly grpcDeadlineMs?: number;
   readonly requestTimeoutMs?: number;
   readonly mirrorTimeoutMs?: number;
+  /** `host:port` of mirrors' gRPC interfaces, which tell the address book. Absent: the public network's own, else none. */
+  readonly mirrorGrpc?: readonly string[];
+  /** How often the nodes are learnt anew, beside every INVALID_NODE_ACCOUNT; default a day. */
+  readonly addressBookRefreshMs?: number;
   /** The registry contract, where checkpoints are anchored in it too (`PROOFLINE_ANCHOR_MODE`). */
   readonly contract?: ContractConfig;
 }
@@ -45,19 +49,22 @@ export interface ContractConfig {
   readonly gas: number;
   /** Decimal. A call never costs more; the network wants the price of all the gas to fit in. */
   readonly maxFeeTinybars: string;
-}
 
 export const LEDGER_DEFAULTS = {
   validSeconds: 120,
   grpcDeadlineMs: 4_000,
   requestTimeoutMs: 20_000,
   mirrorTimeoutMs: 5_000,
+  addressBookRefreshMs: 86_400_000,
 } as const;
 
 /** A transaction is sent to this many nodes at most, and signed once for each. */
 export const NODES_PER_TRANSACTION = 3;
 
 const PUBLIC_NETWORKS = ['mainnet', 'testnet', 'previewnet'];
+/** The port of nodes that take TLS: the SDK speaks it there and only there. */
+export const TLS_PORT = 50_212;
+const ADDRESS = /^[A-Za-z0-9.-]{1,253}:[0-9]{1,5}$/;
 
 const entityId = text('an id like 0.0.5', 60, (value) => parseEntityId(value) !== undefined);
 const url = text(
@@ -72,8 +79,7 @@ const nodeMap: Read<Readonly<Record<string, string>>> = (value, path) => {
     throw new ShapeFault(path, 'an object is expected');
   const out: Record<string, string> = {};
   for (const [address, account] of Object.entries(value)) {
-    if (!/^[A-Za-z0-9.-]{1,253}:[0-9]{1,5}$/.test(address))
-      throw new ShapeFault(`${path}.${address.slice(0, 80)}`, 'host:port is expected');
+    if (!ADDRESS.test(address)) throw new ShapeFault(`${path}.${address.slice(0, 80)}`, 'host:port is expected');
     out[address] = entityId(account, `${path}.${address}`);
   }
   return out;
@@ -116,6 +122,8 @@ const readConfig = object(
     requestTimeoutMs: between(200, 60_000),
     mirrorTimeoutMs: between(100, 30_000),
     contract: readContract,
+    mirrorGrpc: list(text('host:port', 260, ADDRESS), 8, 1),
+    addressBookRefreshMs: between(1_000, 7 * 86_400_000),
   },
 );
 

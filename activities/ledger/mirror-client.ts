@@ -41,6 +41,25 @@ export interface MirrorMessage {
   readonly runningHashVersion: number;
 }
 
+/** `key`: hex of the raw key, or of the protobuf of a key list or threshold key. */
+export interface MirrorKey {
+  readonly type: string;
+  readonly key: string;
+}
+
+export interface MirrorTopic {
+  readonly isDeleted: boolean;
+  readonly submitKey: MirrorKey | undefined;
+  readonly adminKey: MirrorKey | undefined;
+  readonly hasCustomFees: boolean;
+}
+
+export interface MirrorAccount {
+  readonly isDeleted: boolean;
+  readonly key: MirrorKey | undefined;
+  readonly tinybars: bigint;
+}
+
 export interface MirrorClient {
   readonly url: string;
   /** The JSON object at a path below `/api/v1/`; undefined for 404. Throws MirrorUnreachable. */
@@ -51,6 +70,12 @@ export interface MirrorClient {
   messageByTime(consensusTimestamp: string): Promise<MirrorMessage | undefined>;
   /** At most 100 messages of a topic, newest first, below a sequence number if given; none for an unknown topic. */
   newestMessages(topicId: string, below?: bigint): Promise<readonly MirrorMessage[]>;
+  /** At most 100 messages of a topic above a sequence number, in order; none for an unknown topic. */
+  messagesAfter(topicId: string, sequenceNumber: bigint): Promise<readonly MirrorMessage[]>;
+  topic(topicId: string): Promise<MirrorTopic | undefined>;
+  account(accountId: string): Promise<MirrorAccount | undefined>;
+  /** The beginning of block 0, which tells networks apart; undefined where the mirror does not reach back so far. */
+  firstBlockStart(): Promise<string | undefined>;
   /** The end of the newest block, `seconds.nnnnnnnnn`. */
   newestBlockEnd(): Promise<string | undefined>;
   /** In tinybars. */
@@ -103,6 +128,35 @@ function createMirrorClient(url: string, get: Get): MirrorClient {
       if (body === undefined) return [];
       if (!Array.isArray(body.messages)) throw bad('messages');
       return body.messages.map((row: unknown) => readMessage(row) ?? fail(bad('a message')));
+    },
+    async messagesAfter(topicId, sequenceNumber) {
+      const body = await get(`topics/${topicId}/messages?limit=100&order=asc&sequencenumber=gt:${sequenceNumber}`);
+      if (body === undefined) return [];
+      if (!Array.isArray(body.messages)) throw bad('messages');
+      return body.messages.map((row: unknown) => readMessage(row) ?? fail(bad('a message')));
+    },
+    async topic(topicId) {
+      const body = await get(`topics/${topicId}`);
+      if (body === undefined) return undefined;
+      if (body.topic_id !== topicId) throw bad('the topic');
+      const fees = asRecord(body.custom_fees)?.fixed_fees;
+      return {
+        isDeleted: body.deleted === true,
+        submitKey: readKey(body.submit_key),
+        adminKey: readKey(body.admin_key),
+        hasCustomFees: Array.isArray(fees) && fees.length > 0,
+      };
+    },
+    async account(accountId) {
+      const body = await get(`accounts/${accountId}?transactions=false`);
+      if (body === undefined) return undefined;
+      const balance = asRecord(body.balance)?.balance;
+      if (typeof balance !== 'number' || !Number.isSafeInteger(balance)) throw bad('a balance');
+      return { isDeleted: body.deleted === true, key: readKey(body.key), tinybars: BigInt(balance) };
+    },
+    async firstBlockStart() {
+      const from = asRecord((await get('blocks/0'))?.timestamp)?.from;
+      return typeof from === 'string' && parseLedgerTime(from) !== undefined ? from : undefined;
     },
     async newestBlockEnd() {
       const body = await get('blocks?limit=1&order=desc');
@@ -194,6 +248,12 @@ function readMessage(value: unknown): MirrorMessage | undefined {
     runningHash: Buffer.from(runningHash, 'base64'),
     runningHashVersion,
   };
+}
+
+function readKey(value: unknown): MirrorKey | undefined {
+  const { _type: type, key } = asRecord(value) ?? {};
+  if (typeof type !== 'string' || typeof key !== 'string') return undefined;
+  return /^(?:[0-9a-f]{2}){0,4096}$/i.test(key) ? { type, key: key.toLowerCase() } : undefined;
 }
 
 function asRecord(value: unknown): Record<string, unknown> | undefined {

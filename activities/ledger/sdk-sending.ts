@@ -28,14 +28,15 @@ import {
 import { OUTCOME_UNKNOWN, type Prepared, type SubmitOutcome } from './anchor-ledger.ts';
 import { decideSubmit } from './decision-tables.ts';
 import type { KeyResolver } from './key-resolver.ts';
-import { LEDGER_DEFAULTS, type LedgerConfig, NODES_PER_TRANSACTION } from './ledger-config.ts';
+import { LEDGER_DEFAULTS, type LedgerConfig, NODES_PER_TRANSACTION, TLS_PORT } from './ledger-config.ts';
 
 /** The SDK sends the bytes so often, to one node after the other. */
 const SEND_ATTEMPTS = 4;
 /** Nodes refuse what is valid for less than 10 s more; some of it is spent on the way. */
 const SEND_MARGIN_MS = 15_000;
 /** Validity begins this long ago, so that a clock a little ahead of theirs does no harm. */
-const BACKDATED_MS = 5_000;
+export const BACKDATED_MS = 5_000;
+const INVALID_NODE = 'INVALID_NODE_ACCOUNT';
 
 export interface SendingOptions {
   readonly config: LedgerConfig;
@@ -65,6 +66,8 @@ export interface Sending {
   askReceipt(signed: Signed, round: number): Promise<TransactionReceipt | undefined>;
   /** Whether a node may still accept the bytes. */
   isSendable(signed: Signed): boolean;
+  /** Learns the nodes from the mirrors' address book now; keeps those known where none tells. Never throws. */
+  refreshNodes(): Promise<void>;
   close(): void;
 }
 
@@ -72,16 +75,39 @@ export function createSending(options: SendingOptions): Sending {
   const { clock, random, keys } = options;
   const config = { ...LEDGER_DEFAULTS, ...options.config };
   const backoff = options.backoff ?? { minMs: 250, maxMs: 2_000 };
-  let client = createClient(config, backoff);
+  let nodes: Nodes = config.nodes;
+  let client = createClient(config, nodes, backoff);
+  let refreshing: Promise<void> | undefined;
+  const hasBook = config.mirrorGrpc !== undefined || Object.keys(config.nodes).length === 0;
+  /** Learns the nodes from a mirror; what cannot be learnt leaves those that are known. One at a time. */
+  const refresh = (): Promise<void> => {
+    if (!hasBook) return Promise.resolve();
+    refreshing ??= learnNodes(createClient(config, nodes, backoff), config.requestTimeoutMs)
+      .then((learnt) => {
+        if (learnt === undefined || isSame(learnt, nodes)) return;
+        const used = client;
+        nodes = learnt;
+        client = createClient(config, nodes, backoff);
+        used.close();
+      })
+      .finally(() => {
+        refreshing = undefined;
+      });
+    return refreshing;
+  };
+  const timer = setInterval(() => void refresh(), config.addressBookRefreshMs);
+  timer.unref();
 
   return {
+    refreshNodes: refresh,
     async sign(transaction, { keyRefs: refs, maxFeeTinybars }) {
-      const nodes = pick([...new Set(Object.values(client.network).map(String))], NODES_PER_TRANSACTION, random);
+      await refreshing;
+      const signedFor = pick([...new Set(Object.values(client.network).map(String))], NODES_PER_TRANSACTION, random);
       const id = newTransactionId(config.payerAccountId, clock.nowMs(), random);
       transaction
         .setTransactionId(toSdkId(id))
         .setTransactionValidDuration(config.validSeconds)
-        .setNodeAccountIds(nodes.map((node) => AccountId.fromString(node)))
+        .setNodeAccountIds(signedFor.map((node) => AccountId.fromString(node)))
         .setMaxTransactionFee(Hbar.fromTinybars(maxFeeTinybars))
         .setRegenerateTransactionId(false)
         .freeze();
@@ -105,7 +131,7 @@ export function createSending(options: SendingOptions): Sending {
         transactionId: formatTransactionId(id),
         payer: config.payerAccountId,
         validSeconds: config.validSeconds,
-        nodes,
+        nodes: signedFor,
         keyRefs,
         publicKeys,
         maxFeeTinybars,
@@ -118,25 +144,61 @@ export function createSending(options: SendingOptions): Sending {
       // All nodes failed. gRPC would now wait up to two minutes before it connects again; a new client does at once.
       // What others have under way on this one ends with an unknown outcome too, and is sent again.
       if (outcome.status === OUTCOME_UNKNOWN && client === used) {
-        client = createClient(config, backoff);
+        client = createClient(config, nodes, backoff);
         used.close();
       }
+      // The bytes are for nodes that are no more: the next attempt is prepared for those that are.
+      if (outcome.status === INVALID_NODE || outcome.status === OUTCOME_UNKNOWN) void refresh();
       return outcome;
     },
     askReceipt: (signed, round) => askReceipt(client, signed, round),
     isSendable: (signed) => isSendable(signed, clock),
-    close: () => client.close(),
+    close() {
+      clearInterval(timer);
+      client.close();
+    },
   };
 }
 
+type Nodes = Readonly<Record<string, string>>;
+type Settings = LedgerConfig & Readonly<Record<keyof typeof LEDGER_DEFAULTS, number>>;
+
+/** The nodes that a mirror names, `host:port` → account; undefined if none answers in time. Closes the client. */
+async function learnNodes(client: Client, withinMs: number): Promise<Nodes | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('no mirror told the address book in time')), withinMs);
+  });
+  try {
+    await Promise.race([client.updateNetwork(), late]);
+    const learnt = Object.entries(client.network).map(([address, account]) => [address, account.toString()]);
+    return learnt.length === 0 ? undefined : Object.fromEntries(learnt);
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+    client.close();
+  }
+}
+
+function isSame(a: Nodes, b: Nodes): boolean {
+  const text = (nodes: Nodes): string => JSON.stringify(Object.entries(nodes).sort(([x], [y]) => (x < y ? -1 : 1)));
+  return text(a) === text(b);
+}
+
 function createClient(
-  settings: LedgerConfig & Readonly<Record<keyof typeof LEDGER_DEFAULTS, number>>,
+  settings: Settings,
+  nodes: Nodes,
   backoff: { readonly minMs: number; readonly maxMs: number },
 ): Client {
   const made =
-    Object.keys(settings.nodes).length > 0
-      ? Client.forNetwork({ ...settings.nodes }, { scheduleNetworkUpdate: false })
+    Object.keys(nodes).length > 0
+      ? Client.forNetwork({ ...nodes }, { scheduleNetworkUpdate: false })
       : Client.forName(settings.network, { scheduleNetworkUpdate: false });
+  if (settings.mirrorGrpc !== undefined) made.setMirrorNetwork([...settings.mirrorGrpc]);
+  // An update of the address book keeps the ports of the transport that is set.
+  if (Object.keys(nodes).length > 0)
+    made.setTransportSecurity(Object.keys(nodes).every((address) => address.endsWith(`:${TLS_PORT}`)));
   return made
     .setGrpcDeadline(settings.grpcDeadlineMs)
     .setRequestTimeout(settings.requestTimeoutMs)

@@ -549,6 +549,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/alarms/{number}/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the alarm. */
+                number: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End an alarm about a topic, once somebody has looked
+         * @description Audited. Alarms about anchors end with the verbs of the anchor (409).
+         */
+        post: operations["endAlarm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/tenants/{id}/anchoring": {
         parameters: {
             query?: never;
@@ -2415,6 +2438,30 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description At most 500. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    endAlarm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the alarm. */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["Command"];
+        responses: {
+            /** @description The alarms that are still open. */
             200: {
                 headers: {
                     [name: string]: unknown;

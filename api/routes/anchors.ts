@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Request, Response } from 'express';
 import { ProoflineError } from '../../domain/errors.ts';
 import type { ProofId, TenantId } from '../../domain/ids.ts';
-import { readAlarms } from '../../store/alarms.ts';
+import { endAlarm, readAlarms } from '../../store/alarms.ts';
 import { type AnchorVerb, requestAnchorCommand, type SuspectEvidence } from '../../store/anchor-commands.ts';
 import { listAnchors, readAnchorDetail, readAnchorOfProof } from '../../store/anchors.read.ts';
 import type { AnchorState } from '../../store/anchors.ts';
@@ -36,6 +36,7 @@ export const anchorRoutes: readonly Route[] = [
     answer: resolveSuspect,
   },
   { method: 'get', path: '/v1/admin/alarms', access: LOOKERS, answer: listAlarms },
+  { method: 'post', path: '/v1/admin/alarms/{number}/end', access: OPERATORS, body: 'command', answer: endOne },
   { method: 'get', path: '/v1/admin/tenants/{id}/anchoring', access: LOOKERS, answer: readAnchoring },
   { method: 'post', path: '/v1/admin/tenants/{id}/anchoring', access: ADMIN, body: 'command', answer: setAnchoring },
 ];
@@ -128,6 +129,15 @@ async function command(
 async function listAlarms(req: Request, res: Response, deps: ApiDeps): Promise<void> {
   const { open = true } = req.query as unknown as { open?: boolean };
   res.json({ data: await readAlarms(deps.db, open), next: null });
+}
+
+async function endOne(req: Request, res: Response, deps: ApiDeps): Promise<void> {
+  const caller = callerOf(res);
+  if (caller === undefined) throw new ProoflineError('UNAUTHENTICATED');
+  const { reason } = req.body as { reason: string };
+  const id = req.params.number as string;
+  await endAlarm(deps.db, { id, actor: `key:${caller.id}`, reason, at: deps.clock.nowMicros() });
+  res.json({ data: await readAlarms(deps.db, true), next: null });
 }
 
 async function readAnchoring(req: Request, res: Response, deps: ApiDeps): Promise<void> {

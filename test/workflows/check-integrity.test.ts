@@ -44,6 +44,7 @@ describe('checkIntegrity', () => {
         asked.push(input);
         return { checked: 10, faults: [], ...(input.after === undefined && { after: '10' }) };
       },
+      checkTopic: async () => ({ checked: 4, faults: [] }),
     });
     expect(asked).toEqual([{ at: AT }, { at: AT, after: '10' }]);
     expect(result).toEqual({
@@ -51,6 +52,7 @@ describe('checkIntegrity', () => {
       outcomes: [
         { check: 'licence-counters', state: 'PASSED', checked: 3, faultCount: 0, faults: [] },
         { check: 'log-tree', state: 'PASSED', checked: 20, faultCount: 0, faults: [] },
+        { check: 'topic', state: 'PASSED', checked: 4, faultCount: 0, faults: [] },
       ],
     });
     expect(failureCode).toBeUndefined();
@@ -62,6 +64,7 @@ describe('checkIntegrity', () => {
       checkLogTree: async () => {
         throw new ProoflineError('LOG_CORRUPT', 'a leaf too few');
       },
+      checkTopic: async () => ({ checked: 2, faults: ['topic.gap: message 7'] }),
     });
     expect(result.outcomes).toEqual([
       {
@@ -72,6 +75,7 @@ describe('checkIntegrity', () => {
         faults: Array.from({ length: 20 }, (_, i) => `fault ${i}`),
       },
       { check: 'log-tree', state: 'UNFINISHED', checked: 0, faultCount: 0, faults: [], code: 'LOG_CORRUPT' },
+      { check: 'topic', state: 'FAILED', checked: 2, faultCount: 1, faults: ['topic.gap: message 7'] },
     ]);
     expect(failureCode).toBe('INTEGRITY_FAULT');
   });
@@ -83,12 +87,14 @@ describe('checkIntegrity', () => {
         // It never comes to an end.
         checkLicenceCounters: async () => ({ checked: 1, faults: [], after: 'here' }),
         checkLogTree: async () => ({ checked: 1, faults: [] }),
+        checkTopic: async () => ({ checked: 1, faults: [] }),
       },
       { limitMs: 300 },
     );
     expect(result.outcomes.map(({ check, state, code }) => [check, state, code])).toEqual([
       ['licence-counters', 'UNFINISHED', 'TIMEOUT'],
       ['log-tree', 'PASSED', undefined],
+      ['topic', 'PASSED', undefined],
     ]);
   });
 

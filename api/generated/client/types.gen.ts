@@ -1752,6 +1752,36 @@ export type ListAlarmsResponses = {
 
 export type ListAlarmsResponse = ListAlarmsResponses[keyof ListAlarmsResponses];
 
+export type EndAlarmData = {
+    body: Command2;
+    path: {
+        /**
+         * Of the alarm.
+         */
+        number: string;
+    };
+    query?: never;
+    url: '/v1/admin/alarms/{number}/end';
+};
+
+export type EndAlarmErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type EndAlarmError = EndAlarmErrors[keyof EndAlarmErrors];
+
+export type EndAlarmResponses = {
+    /**
+     * The alarms that are still open.
+     */
+    200: AlarmList;
+};
+
+export type EndAlarmResponse = EndAlarmResponses[keyof EndAlarmResponses];
+
 export type ReadTenantAnchoringData = {
     body?: never;
     path: {
