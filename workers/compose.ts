@@ -183,20 +183,28 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
     const watch = await watchLedger({
       ...{ db, clock, logger, origin, ledger },
       maxFeeTinybars: ledgerConfig.maxFeeTinybars,
-      checkSetup: () => checkSetup({ config: ledgerConfig, keys, mirrors }),
+      // Without messages to a topic nothing of it matters.
+      checkSetup: async () =>
+        isTopicWritten ? checkSetup({ config: ledgerConfig, keys, mirrors }) : { state: 'ok', faults: [], open: [] },
     });
     closers.push(() => watch.stop());
     const gates = { requireSetup: () => watch.requireSetup(), onOutcome: watch.count };
     Object.assign(all, createLedgerActivities({ db, ledger, clock, advanceEvidence: advance, ...gates }));
-    Object.assign(all, createTopicWalk({ db, clock, origin, config: ledgerConfig, mirrors, heartbeat }));
+    if (isTopicWritten)
+      Object.assign(all, createTopicWalk({ db, clock, origin, config: ledgerConfig, mirrors, heartbeat }));
     if (contract !== undefined) {
-      const registry = createContractLedger({ config: { ...ledgerConfig, contract }, clock, random: Math.random, keys });
+      const registry = createContractLedger({
+        config: { ...ledgerConfig, contract },
+        clock,
+        random: Math.random,
+        keys,
+      });
       closers.push(() => registry.close());
       Object.assign(all, createContractActivities({ db, ledger: registry, clock, advanceEvidence: advance }));
     }
   }
-  // Where nothing is anchored there is no topic to walk.
-  if (has('ledger') && ledgerConfig === undefined)
+  // Where no topic is written to there is none to walk.
+  if (has('ledger') && all.checkTopic === undefined)
     Object.assign(all, { checkTopic: async (): Promise<CheckStep> => ({ checked: 0, faults: [] }) });
   if (has('store')) {
     const issuers = await readFile(config.licenseIssuersFile, 'utf8');

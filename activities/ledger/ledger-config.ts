@@ -49,6 +49,7 @@ export interface ContractConfig {
   readonly gas: number;
   /** Decimal. A call never costs more; the network wants the price of all the gas to fit in. */
   readonly maxFeeTinybars: string;
+}
 
 export const LEDGER_DEFAULTS = {
   validSeconds: 120,

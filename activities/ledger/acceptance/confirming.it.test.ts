@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { countAlarms } from '../../../store/alarms.ts';
+import { ORIGIN, useAnchorWorld } from '../../../test/support/anchor-world.ts';
 import { createTopicWalk } from '../walk-topic.ts';
-import { ORIGIN, useAnchorWorld } from './anchor-world.ts';
 
 const world = useAnchorWorld();
 const NIGHT = '2026-11-23T02:00:00Z';

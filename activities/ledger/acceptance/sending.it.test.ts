@@ -8,8 +8,8 @@ import { anchorCost } from '../../../domain/ledger/describe-ledger.ts';
 import { createNodeReader, hashLeaf, makeInclusionPath, rootOfLeaves, verifyInclusion } from '../../../log/tree.ts';
 import { closeAnchorWindow } from '../../../store/anchor-windows.ts';
 import { inTransaction } from '../../../store/pool.ts';
-import { ORIGIN, useAnchorWorld } from './anchor-world.ts';
-import type { AnchoringWork, DeathPoint } from './anchoring-process.ts';
+import { ORIGIN, useAnchorWorld } from '../../../test/support/anchor-world.ts';
+import type { AnchoringWork, DeathPoint } from '../../../test/support/anchoring-process.ts';
 
 const world = useAnchorWorld();
 
@@ -45,7 +45,7 @@ describe('sending', () => {
         anchor,
         dies,
       };
-      const child = spawn(process.execPath, [join(import.meta.dirname, 'anchoring-process.ts')], {
+      const child = spawn(process.execPath, [join(import.meta.dirname, '../../../test/support/anchoring-process.ts')], {
         env: { PATH: process.env.PATH, ANCHORING: JSON.stringify(work) },
         stdio: ['ignore', 'ignore', 'inherit'],
       });

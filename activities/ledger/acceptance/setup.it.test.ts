@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { ProoflineError } from '../../../domain/errors.ts';
+import { useAnchorWorld } from '../../../test/support/anchor-world.ts';
 import { newLedgerKey, resolveFrom } from '../../../test/support/ledger-keys.ts';
 import { checkSetup } from '../check-setup.ts';
 import type { LedgerConfig } from '../ledger-config.ts';
 import { createMirrorTransport } from '../mirror-client.ts';
 import { createTopic, rotateSubmitKey, type TopicAdmin } from '../topic-admin.ts';
-import { useAnchorWorld } from './anchor-world.ts';
 
 const world = useAnchorWorld();
 

@@ -4,13 +4,13 @@
  * noted), or never. Its work comes as JSON in ANCHORING.
  */
 import { createPrivateKey } from 'node:crypto';
-import { systemClock } from '../../../domain/clock.ts';
-import { createPool } from '../../../store/pool.ts';
-import { type LedgerKey, resolveFrom } from '../../../test/support/ledger-keys.ts';
-import { createLedgerActivities } from '../anchor-activities.ts';
-import type { AnchorLedger } from '../anchor-ledger.ts';
-import { createHederaLedger } from '../hedera-ledger.ts';
-import type { LedgerConfig } from '../ledger-config.ts';
+import { createLedgerActivities } from '../../activities/ledger/anchor-activities.ts';
+import type { AnchorLedger } from '../../activities/ledger/anchor-ledger.ts';
+import { createHederaLedger } from '../../activities/ledger/hedera-ledger.ts';
+import type { LedgerConfig } from '../../activities/ledger/ledger-config.ts';
+import { systemClock } from '../../domain/clock.ts';
+import { createPool } from '../../store/pool.ts';
+import { type LedgerKey, resolveFrom } from './ledger-keys.ts';
 
 export type DeathPoint = 'persisted' | 'sent' | 'received' | 'confirmed' | 'never';
 

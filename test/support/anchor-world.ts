@@ -1,18 +1,26 @@
 /** A database, a simulated network and as many workers as a test asks for; one of each per test file, fresh per test. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
-import type { HcsAnchorEntry } from '../../../domain/bundle.ts';
-import { type Clock, toMicros } from '../../../domain/clock.ts';
-import { type HederaSim, startHederaSim } from '../../../local/hedera/start-hedera-sim.ts';
-import { type AnchorVerb, requestAnchorCommand } from '../../../store/anchor-commands.ts';
-import type { Db } from '../../../store/pool.ts';
-import { createTestDatabase, type TestDatabase } from '../../../test/support/database.ts';
-import { type LedgerKey, newLedgerKey, resolveFrom } from '../../../test/support/ledger-keys.ts';
-import { type AnchorStep, createLedgerActivities, type LedgerActivities } from '../anchor-activities.ts';
-import type { AnchorLedger } from '../anchor-ledger.ts';
-import { createHederaLedger } from '../hedera-ledger.ts';
-import type { LedgerConfig } from '../ledger-config.ts';
-import { createMirrorTransport, type MirrorClient, type MirrorTransport } from '../mirror-client.ts';
+import {
+  type AnchorStep,
+  createLedgerActivities,
+  type LedgerActivities,
+} from '../../activities/ledger/anchor-activities.ts';
+import type { AnchorLedger } from '../../activities/ledger/anchor-ledger.ts';
+import { createHederaLedger } from '../../activities/ledger/hedera-ledger.ts';
+import type { LedgerConfig } from '../../activities/ledger/ledger-config.ts';
+import {
+  createMirrorTransport,
+  type MirrorClient,
+  type MirrorTransport,
+} from '../../activities/ledger/mirror-client.ts';
+import type { HcsAnchorEntry } from '../../domain/bundle.ts';
+import { type Clock, toMicros } from '../../domain/clock.ts';
+import { type HederaSim, startHederaSim } from '../../local/hedera/start-hedera-sim.ts';
+import { type AnchorVerb, requestAnchorCommand } from '../../store/anchor-commands.ts';
+import type { Db } from '../../store/pool.ts';
+import { createTestDatabase, type TestDatabase } from './database.ts';
+import { type LedgerKey, newLedgerKey, resolveFrom } from './ledger-keys.ts';
 
 export const ORIGIN = 'log.example/acceptance';
 
