@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { examplePayload, exampleView } from '../../test/support/pdf-fixture.ts';
 import type { CertificateView } from './certificate-view.ts';
 import { WORDS } from './certificate-words.ts';
@@ -22,11 +22,25 @@ function objectsWith(pdf: Uint8Array, key: string, value: string): readonly numb
   });
 }
 
+const REAL = [
+  'nextTick',
+  'queueMicrotask',
+  'setImmediate',
+  'setTimeout',
+  'clearTimeout',
+  'performance',
+  'hrtime',
+] as const;
+
 describe('a rendered certificate', () => {
+  beforeEach(() => void jest.useFakeTimers({ now: new Date('2030-01-01T00:00:00Z'), doNotFake: [...REAL] }));
+  afterEach(() => void jest.useRealTimers());
+
   it.each(['en', 'fr'] as const)(
     'is the same bytes each time in %s, with fonts fresh or used before',
     async (language) => {
       const once = await render({ language });
+      jest.setSystemTime(new Date('2031-05-06T07:08:09Z'));
       await render({ language: language === 'en' ? 'fr' : 'en', holder: 'Somebody else' });
       expect(Buffer.compare(once, await render({ language }))).toBe(0);
       expect(Buffer.compare(once, await renderCertificate(exampleView({ language }), loadFonts()))).toBe(0);
