@@ -5,7 +5,9 @@
 import { loadavg } from 'node:os';
 import type { BenchContext, Figure } from './figure.ts';
 import { measureAccepts } from './figures/accepts.ts';
+import { measureBacklog } from './figures/backlog.ts';
 import { measureBulk } from './figures/bulk.ts';
+import { measureFlood } from './figures/flood.ts';
 import { measureIntegration } from './figures/integrate.ts';
 import { measureLicences } from './figures/licences.ts';
 import { measureLone } from './figures/lone.ts';
@@ -23,10 +25,11 @@ import { type System, startSystem } from './system.ts';
 const FIGURES: Readonly<Record<string, Figure>> = {
   lone: measureLone,
   receipts: measureReceipts,
+  accepts: measureAccepts,
   singles: measureSingles,
+  flood: measureFlood,
   bulk: measureBulk,
   sizes: measureSizes,
-  accepts: measureAccepts,
   integrate: measureIntegration,
   licences: measureLicences,
   verify: measureVerification,
@@ -34,6 +37,8 @@ const FIGURES: Readonly<Record<string, Figure>> = {
   tokens: measureTokens,
   seals: measureSeals,
   profile: measureProfile,
+  // Last: what it leaves is not worked off.
+  backlog: measureBacklog,
 };
 
 async function main(): Promise<void> {

@@ -169,6 +169,18 @@ describe('formBatch', () => {
     expect(await form(1)).toBe('formed');
   });
 
+  it('seals two large submissions at once and leaves the other places to everybody else', async () => {
+    const [flood, quiet] = [await seedTenant(owner), await seedTenant(owner)];
+    for (let i = 0; i < 3; i++) await acceptProofs(test, flood, 1_001, { receivedAt: `2026-01-31T08:00:0${i}Z` });
+    expect([await form(), await form(), await form()]).toEqual(['formed', 'formed', 'nothing']);
+    await acceptProofs(test, quiet, 1, { receivedAt: '2026-01-31T08:00:09Z' });
+    expect(await form()).toBe('formed');
+    expect((await batches()).map((batch) => batch.proof_count)).toEqual([1_001, 1_001, 1]);
+    await seal((await batches())[0]?.id as BatchId);
+    expect(await form()).toBe('formed');
+    expect((await batches()).at(-1)).toMatchObject({ proof_count: 1_001 });
+  });
+
   it('puts every submission into exactly one batch when many form at once', async () => {
     const a = await seedTenant(owner);
     for (let i = 0; i < 20; i++) await acceptProofs(test, a, 200);
@@ -271,6 +283,36 @@ describe('a batch that others may join', () => {
     expect(await timelineOf(a, late[0] as ProofId)).toEqual(['RECEIVED']);
     await sealRound(joined);
     for (const id of [...early, ...late]) expect(await timelineOf(a, id)).toEqual(['RECEIVED', 'SEALED']);
+  });
+});
+
+describe('queueing for a licence', () => {
+  it('leaves out who was drafted while it waited for the lock', async () => {
+    const a = await seedTenant(owner);
+    const { batch, proofIds } = await formed(a, 2);
+    await seal(batch);
+    await owner.query("UPDATE proofs SET state = 'TIMESTAMPED'");
+    const drain = await owner.connect();
+    await drain.query('BEGIN');
+    await drain.query('SELECT FROM proofs WHERE id = $1 FOR UPDATE', [proofIds[0]]);
+    const { rows } = await drain.query('SELECT pg_current_xact_id()::text AS xid');
+    const queueing = queueForLicence(db, batch, now());
+    for (let waits = false; !waits; ) {
+      const locks = await owner.query('SELECT FROM pg_locks WHERE NOT granted AND transactionid = $1::text::xid', [
+        rows[0].xid,
+      ]);
+      waits = (locks.rowCount ?? 0) > 0;
+    }
+    await drain.query(
+      `INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, payload, timestamp_size, drafted_at)
+       VALUES ($1, $2, $3, 'PL-1', 'CERTIFIED_NO_ANCHOR', '{}', 1, now())`,
+      [proofIds[0], a.tenantId, batch],
+    );
+    await drain.query('COMMIT');
+    drain.release();
+    await queueing;
+    const { rows: queued } = await owner.query('SELECT proof_id FROM licence_queue');
+    expect(queued.map((row) => row.proof_id)).toEqual([proofIds[1]]);
   });
 });
 

@@ -8,6 +8,11 @@ import { joinBatch, takeRetries } from './retries.ts';
 export const BATCH_CAPACITY = 2_000;
 /** A submission with more proofs than this travels alone. */
 export const LONE_SUBMISSION = 1_000;
+/**
+ * Of those, so many are sealed at once: two keep the signer and the store busy, and whoever sends a hundred thousand
+ * proofs leaves the other places before the seal to everybody else.
+ */
+const MAX_LONE_BATCHES = 2;
 /** Tenant ids shown in Temporal; beyond these `many` stands for all. */
 const SHOWN_TENANTS = 16;
 
@@ -36,7 +41,8 @@ const TAKE = `
   ), class AS (
     SELECT anchor_policy, anchor_window FROM heads h
     WHERE CASE WHEN $3::anchor_policy IS NOT NULL THEN h.anchor_policy = $3 AND h.anchor_window = $4
-      ELSE h.proof_count > $2 OR NOT EXISTS (SELECT FROM batches b WHERE b.state = 'FORMED' AND b.joinable_until > $5
+      WHEN h.proof_count > $2 THEN $6
+      ELSE NOT EXISTS (SELECT FROM batches b WHERE b.state = 'FORMED' AND b.joinable_until > $5
         AND b.anchor_policy = h.anchor_policy AND b.anchor_window = h.anchor_window) END
     ORDER BY received_at LIMIT 1
   ), waiting AS (
@@ -47,7 +53,7 @@ const TAKE = `
   ), numbered AS (
     SELECT *, row_number() OVER (ORDER BY turn, received_at, submission_id) AS place FROM waiting
   ), lone AS (
-    SELECT proof_count > $2 AND $3 IS NULL AS alone FROM numbered WHERE place = 1
+    SELECT proof_count > $2 AND $6 AS alone FROM numbered WHERE place = 1
   ), counted AS (
     SELECT submission_id, place, sum(proof_count) OVER (ORDER BY place) AS running FROM numbered, lone WHERE lone.alone OR proof_count <= $2
   )
@@ -89,8 +95,10 @@ export function formBatch(
   return inTransaction(db, async (tx) => {
     if (!(await tryTakeTurn(tx))) return 'busy';
     const { rows: unsealed } = await tx.query(
-      "SELECT count(*)::int AS n, coalesce(bool_or(of_retries), false) AS retrying FROM (SELECT of_retries FROM batches WHERE state = 'FORMED' LIMIT $1) b",
-      [options.maxUnsealed],
+      `SELECT count(*)::int AS n, coalesce(bool_or(of_retries), false) AS retrying,
+         count(*) FILTER (WHERE EXISTS (SELECT FROM submissions s WHERE s.batch_id = b.id AND s.proof_count > $2))::int AS lone
+       FROM (SELECT id, of_retries FROM batches WHERE state = 'FORMED' LIMIT $1) b`,
+      [options.maxUnsealed, LONE_SUBMISSION],
     );
     if (unsealed[0].n >= options.maxUnsealed) return 'full';
     // Retries hold at most one place before the seal, however many there are: they delay nobody by more than their batch.
@@ -110,6 +118,7 @@ export function formBatch(
       null,
       null,
       options.notJoinableAt ?? options.now,
+      unsealed[0].lone < MAX_LONE_BATCHES,
     ]);
     const first = taken[0];
     if (first === undefined) return 'nothing';
@@ -177,7 +186,14 @@ export async function takeJoiners(
   );
   if (open[0] === undefined) return [];
   const { anchor_policy, anchor_window, room } = open[0];
-  const { rows: taken } = await tx.query<TakenRow>(TAKE, [room, LONE_SUBMISSION, anchor_policy, anchor_window, null]);
+  const { rows: taken } = await tx.query<TakenRow>(TAKE, [
+    room,
+    LONE_SUBMISSION,
+    anchor_policy,
+    anchor_window,
+    null,
+    false,
+  ]);
   const submissions = taken.map((row) => row.submission_id);
   // Shut when it is full, or has too little room for the next: whoever waits behind it is the relay's again.
   const { rows: kept } = await tx.query<{ is_open: boolean }>(

@@ -93,7 +93,7 @@ async function connect(db: Db): Promise<pg.PoolClient> {
 const LOST = ['Connection terminated', 'Client has encountered a connection error', 'Query read timeout'];
 
 /**
- * Connection loss, server shutdown and the end of an idle transaction (SQLSTATE classes 08 and 57P, 25P03) become
+ * Connection loss, server shutdown, the end of an idle transaction and of a statement past its time (SQLSTATE classes 08 and 57P, 25P03, 57014) become
  * STORE_UNAVAILABLE; the rest stays as it is.
  */
 export function asStoreError(error: unknown): unknown {
@@ -103,6 +103,8 @@ export function asStoreError(error: unknown): unknown {
     code.startsWith('08') ||
     code.startsWith('57P') ||
     code === '25P03' ||
+    // A statement past its time: the store is too busy.
+    code === '57014' ||
     code === 'ECONNREFUSED' ||
     code === 'ECONNRESET' ||
     code === 'EPIPE' ||
