@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => temporal.close());
 
 const DONE: CertifyProofsResult = { closed: true, awaitingEvidence: 0, awaitingLicence: 0, complete: false };
-const SEALED = { sealed: 3, failed: 0, complete: false };
+const SEALED = { proofCount: 3, sealed: 3, failed: 0, complete: false };
 
 /** Activities that answer from a list, the last answer again and again, and note their calls. */
 function scripted(script: Record<string, unknown[]>): { readonly activities: StandIns; readonly calls: string[] } {

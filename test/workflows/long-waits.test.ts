@@ -44,7 +44,7 @@ whereTimeSkips('certifyBatch over weeks', () => {
     const tookMs = await lifetimeOf({
       sealBatch: async () => {
         if (++tries <= rounds) throw new ProoflineError('SIGNER_REFUSED', 'policy');
-        return { sealed: 3, failed: 0, complete: true };
+        return { proofCount: 3, sealed: 3, failed: 0, complete: true };
       },
       certifyProofs: async () => DONE,
     });
@@ -57,7 +57,7 @@ whereTimeSkips('certifyBatch over weeks', () => {
     const looks = (90 * DAY_MS) / LICENCE_RECHECK_MS;
     let seen = 0;
     const tookMs = await lifetimeOf({
-      sealBatch: async () => ({ sealed: 3, failed: 0, complete: true }),
+      sealBatch: async () => ({ proofCount: 3, sealed: 3, failed: 0, complete: true }),
       certifyProofs: async () => (seen++ < looks ? UNLICENSED : DONE),
     });
     expect(seen).toBe(looks + 1);
