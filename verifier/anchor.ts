@@ -2,6 +2,7 @@ import type { AnchorEntry, Bundle } from '../domain/bundle.ts';
 import { equalBytes } from '../domain/bytes.ts';
 import { findAnchorEntryFault } from '../domain/ledger/anchor-entry.ts';
 import { originId, parseAnchorMessage } from '../domain/ledger/anchor-message.ts';
+import { describeNetwork, explorerLink } from '../domain/ledger/describe-ledger.ts';
 import { parseLedgerTime } from '../domain/ledger/entity-id.ts';
 import type { TrustedLedger } from '../domain/trust.ts';
 import type { VerifierCache } from './cache.ts';
@@ -51,11 +52,18 @@ export async function checkAnchor(context: AnchorContext): Promise<ClaimResult> 
 async function judgeAnchor(entry: AnchorEntry, context: AnchorContext): Promise<ClaimResult> {
   const at = instantOf(entry.consensusTimestamp);
   // What is no public ledger must never read as one.
-  const network = entry.network === 'mainnet' ? entry.network : `${entry.network} (not the main network)`;
-  const where =
+  const network = describeNetwork(entry.network);
+  const place =
     entry.ledger === 'hedera-hcs/v1'
       ? `${network} ${entry.topicId} message ${entry.sequenceNumber}`
       : `${network} contract ${entry.contractId} at ${entry.consensusTimestamp}`;
+  const { ledgers } = context.view;
+  const trusted = ledgers?.find((one) => isPlaceOf(one, entry));
+  const link =
+    trusted?.explorer === undefined
+      ? ''
+      : `, ${explorerLink(trusted.explorer, entry.network, entry.consensusTimestamp)}`;
+  const where = `${place}${link}`;
   const fault = findAnchorEntryFault(entry);
   if (fault !== undefined) return result('invalid', 'anchor-inconsistent', { detail: `${where}: ${fault}`, at });
   if (!entry.transactionId.startsWith(`${entry.payer}@`))
@@ -63,9 +71,8 @@ async function judgeAnchor(entry: AnchorEntry, context: AnchorContext): Promise<
       detail: `${where}: another account than the payer's transaction`,
       at,
     });
-  const { ledgers } = context.view;
-  const isTrusted = ledgers?.some((one) => isPlaceOf(one, entry));
-  if (isTrusted === false) return result('invalid', 'ledger-not-in-trust-file', { detail: where, at });
+  if (ledgers !== undefined && trusted === undefined)
+    return result('invalid', 'ledger-not-in-trust-file', { detail: where, at });
   const uncovered = await findCoverageFault(entry, context);
   if (uncovered !== undefined) return { ...uncovered, ...(at === undefined ? {} : { at }) };
   if (context.mirrors.length === 0) return result('unverified', 'ledger-not-consulted', { detail: where, at });

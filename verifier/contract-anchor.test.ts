@@ -113,7 +113,7 @@ describe('an anchor in the registry contract', () => {
   it('is valid when the mirror shows the call, its event and its transaction', async () => {
     const { claims, overall } = await verify(contractBundle(), [mirror()]);
     expect(claims.anchor).toMatchObject({ verdict: 'valid', at: '2026-11-23T08:01:45.000000042Z' });
-    expect(claims.anchor.detail).toContain('not the main network');
+    expect(claims.anchor.detail).toContain('proves nothing to others');
     expect(overall).toBe('valid');
   });
 

@@ -76,6 +76,16 @@ describe('an anchor asked of mirrors', () => {
     expect(result).toMatchObject({ overall: 'valid', consulted: { ledger: true } });
   });
 
+  it('is spoken of with what its network does not prove, and with a link where the trust file names an explorer', async () => {
+    const ledgers = trust.ledgers.map((one) => ({ ...one, explorer: 'https://explorer.example' }));
+    const result = await verifyBundle(bundle, { trust: { ...trust, ledgers }, nowMs, mirrors: [mirrorOf()] });
+    expect(result.claims.anchor.detail).toContain(
+      `https://explorer.example/${anchor.network}/transaction/${anchor.consensusTimestamp}`,
+    );
+    expect(result.claims.anchor.detail).toContain(`${anchor.network} (`);
+    expect(result.claims.anchor.detail).toContain('proves nothing');
+  });
+
   it.each<[string, Parameters<typeof mirrorOf>[0]]>([
     ['message', { row: { message: Buffer.from('pl1|other').toString('base64') } }],
     ['topic', { row: { topic_id: '0.0.1' } }],
