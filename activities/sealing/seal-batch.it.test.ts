@@ -1,0 +1,151 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { systemClock } from '../../domain/clock.ts';
+import { type RunningSigner, startSigner } from '../../local/signer/start-signer.ts';
+import { formBatch } from '../../store/batches.ts';
+import { ensureLog } from '../../store/log.ts';
+import { type Db, inTransaction } from '../../store/pool.ts';
+import { acceptProofs } from '../../test/support/accepted.ts';
+import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
+import { type SeededTenant, seedTenant } from '../../test/support/seed.ts';
+import { createSealing } from './seal-batch.ts';
+import { createSignerClient, type Signer } from './signer-client.ts';
+
+const clock = systemClock();
+const FAR = '2099-01-01T00:00:00Z';
+
+let dir: string;
+let server: RunningSigner;
+let signer: Signer;
+let test: TestDatabase;
+let db: Db;
+let owner: Db;
+let tenant: SeededTenant;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'proofline-sealing-'));
+  server = await startSigner({ dir, clock });
+  signer = createSignerClient({
+    url: server.url,
+    caFile: server.keys.transportCaFile,
+    ...server.keys.clients.worker,
+    clock,
+    timeoutMs: 5_000,
+  });
+  test = await createTestDatabase();
+  [db, owner] = [test.pool('proofline_worker'), test.pool('proofline_owner')];
+  await inTransaction(db, (tx) => ensureLog(tx, 'o', clock.nowMicros()));
+});
+afterAll(async () => {
+  await signer.close();
+  await server.stop();
+  await test.drop();
+  await rm(dir, { recursive: true, force: true });
+});
+beforeEach(async () => {
+  await owner.query(
+    'TRUNCATE tenants, batches, submissions, submission_queue, proofs, seals, leaf_queue, timeline, outbox CASCADE',
+  );
+  tenant = await seedTenant(owner);
+});
+
+/** Forms a batch of what waits, open to joiners for as long as nobody shuts it. */
+async function formOpen(): Promise<string> {
+  const formed = await formBatch(db, {
+    newId: randomUUID,
+    now: clock.nowMicros(),
+    maxUnsealed: 8,
+    joinableUntil: FAR,
+  });
+  expect(formed).toBe('formed');
+  return (await owner.query('SELECT id FROM batches ORDER BY formed_at DESC LIMIT 1')).rows[0].id;
+}
+
+const sealing = (stopping: AbortSignal) =>
+  createSealing({ db, signer, clock, origin: 'o', randomBytes, heartbeat: () => undefined, stopping });
+
+async function sealedCount(): Promise<number> {
+  return (await owner.query("SELECT count(*)::int AS n FROM proofs WHERE state = 'SEALED'")).rows[0].n;
+}
+
+async function untilSealed(count: number): Promise<void> {
+  for (const deadline = Date.now() + 20_000; (await sealedCount()) < count; )
+    if (Date.now() > deadline) throw new Error(`${await sealedCount()} sealed, not ${count}`);
+}
+
+/** One seal and one leaf for each, none of them unsigned; the batch says how many. */
+async function checkSealed(batchId: string, count: number): Promise<void> {
+  const { rows } = await owner.query(
+    `SELECT b.state, b.proof_count AS members, b.leaves_pending AS pending, b.joinable_until AS until,
+       (SELECT count(*)::int FROM seals s WHERE s.batch_id = b.id AND s.signature IS NOT NULL) AS seals,
+       (SELECT count(DISTINCT proof_id)::int FROM leaf_queue) AS leaves
+     FROM batches b WHERE b.id = $1`,
+    [batchId],
+  );
+  expect(rows).toEqual([{ state: 'SEALED', members: count, pending: count, until: null, seals: count, leaves: count }]);
+}
+
+describe('sealing a batch that others may join', () => {
+  it('seals who joins while it is open, and ends with all of them when the process stops', async () => {
+    await acceptProofs(test, tenant, 2);
+    const batchId = await formOpen();
+    const stopping = new AbortController();
+    const done = sealing(stopping.signal).sealBatch({ batchId });
+    await untilSealed(2);
+    await acceptProofs(test, tenant, 3);
+    await untilSealed(5);
+    await acceptProofs(test, tenant, 1);
+    await untilSealed(6);
+    stopping.abort();
+    expect(await done).toMatchObject({ proofCount: 6, sealed: 6, failed: 0, complete: false });
+    await checkSealed(batchId, 6);
+  });
+
+  it('ends once it is full, without waiting for its time', async () => {
+    await acceptProofs(test, tenant, 1_000);
+    const batchId = await formOpen();
+    const done = sealing(new AbortController().signal).sealBatch({ batchId });
+    await acceptProofs(test, tenant, 1_000);
+    expect(await done).toMatchObject({ proofCount: 2_000, sealed: 2_000 });
+    await checkSealed(batchId, 2_000);
+  });
+
+  it('leaves nobody unsealed when two attempts run beside each other and one of them ends', async () => {
+    await acceptProofs(test, tenant, 1);
+    const batchId = await formOpen();
+    const stopping = new AbortController();
+    const twins = [sealing(stopping.signal), sealing(new AbortController().signal)];
+    const done = twins.map((twin) => twin.sealBatch({ batchId }));
+    for (let i = 0; i < 8; i++) {
+      await acceptProofs(test, tenant, 5);
+      if (i === 4) stopping.abort();
+    }
+    await Promise.all(done);
+    const { rows } = await owner.query('SELECT proof_count AS n FROM batches');
+    await checkSealed(batchId, rows[0].n);
+    // Whoever came too late for it waits for the next.
+    const { rows: left } = await owner.query('SELECT coalesce(sum(proof_count), 0)::int AS n FROM submission_queue');
+    expect(rows[0].n + left[0].n).toBe(41);
+  });
+
+  it('goes on after the signer was away for a moment', async () => {
+    await acceptProofs(test, tenant, 1);
+    const batchId = await formOpen();
+    const stopping = new AbortController();
+    const attempt = sealing(stopping.signal).sealBatch({ batchId });
+    await untilSealed(1);
+    server.setFaults([{ at: 'sign', kid: 'seal', effect: 'unavailable' }]);
+    await acceptProofs(test, tenant, 4);
+    // The attempt fails as Temporal would see it; the next finds the joiner frozen and seals it.
+    await expect(attempt).rejects.toMatchObject({ code: 'SIGNER_UNAVAILABLE' });
+    server.setFaults([]);
+    const next = sealing(stopping.signal).sealBatch({ batchId });
+    await untilSealed(5);
+    stopping.abort();
+    expect(await next).toMatchObject({ proofCount: 5 });
+    await checkSealed(batchId, 5);
+  });
+});
