@@ -3,6 +3,7 @@ import { type Client, ContractCreateTransaction, Hbar, type TransactionId } from
 import { longZeroAddress } from '../domain/ledger/checkpoint-registry.ts';
 import { parseEntityId } from '../domain/ledger/entity-id.ts';
 import { readArtefact } from './compile.ts';
+import { constructorParametersOf, type RegistryRoles } from './initcode.ts';
 
 /** `gas.json` says what it uses; the rest is not charged. */
 const DEPLOY_GAS = 700_000;
@@ -22,12 +23,12 @@ export interface Deployment {
  */
 export async function deployRegistry(
   client: Client,
-  input: { readonly owner: string; readonly publisher: string; readonly maxFeeHbar?: number },
+  input: RegistryRoles & { readonly maxFeeHbar?: number },
 ): Promise<Deployment> {
   const { owner, publisher, maxFeeHbar = 20 } = input;
   const response = await new ContractCreateTransaction()
     .setBytecode(Buffer.from(readArtefact().bytecode, 'hex'))
-    .setConstructorParameters(Buffer.from(`${word(owner)}${word(publisher)}`, 'hex'))
+    .setConstructorParameters(constructorParametersOf(input))
     .setGas(DEPLOY_GAS)
     .setMaxTransactionFee(new Hbar(maxFeeHbar))
     .execute(client);
@@ -37,9 +38,4 @@ export async function deployRegistry(
   if (num === undefined) throw new Error('the receipt names no contract');
   const transactionId: TransactionId = response.transactionId;
   return { contractId: id, address: longZeroAddress(num), transactionId: transactionId.toString(), owner, publisher };
-}
-
-function word(address: string): string {
-  if (!/^0x[0-9a-f]{40}$/.test(address)) throw new TypeError(`${address} is not an address`);
-  return address.slice(2).padStart(64, '0');
 }

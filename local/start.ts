@@ -1,7 +1,8 @@
 /**
  * `npm start`: the whole system on this machine until Ctrl-C or SIGTERM, its data kept in `.proofline/`.
- * Settings: PROOFLINE_PORT_BASE (added to every port), PROOFLINE_DATA_DIR, PROOFLINE_LOG_LEVEL. `--pools=split`: one
- * worker process a pool.
+ * Settings: PROOFLINE_PORT_BASE (added to every port), PROOFLINE_DATA_DIR, PROOFLINE_LOG_LEVEL,
+ * PROOFLINE_ANCHOR_MODE (hcs; contract, both, none) and PROOFLINE_CONTRACT_WINDOW_MS, as the workers know them.
+ * `--pools=split`: one worker process a pool.
  */
 import { fileURLToPath } from 'node:url';
 import { optional, parseSettings, readInteger, readOneOf, readText } from '../domain/settings.ts';
@@ -12,10 +13,14 @@ const SETTINGS = {
   portBase: optional('PROOFLINE_PORT_BASE', readInteger(0, 50_000), 0),
   dataDir: optional('PROOFLINE_DATA_DIR', readText, fileURLToPath(new URL('../.proofline/', import.meta.url))),
   logLevel: optional('PROOFLINE_LOG_LEVEL', readOneOf('debug', 'info', 'warn', 'error'), 'info' as const),
+  anchorMode: optional('PROOFLINE_ANCHOR_MODE', readOneOf('none', 'hcs', 'contract', 'both'), 'hcs' as const),
+  contractWindowMs: optional('PROOFLINE_CONTRACT_WINDOW_MS', readInteger(10, 7 * 86_400_000), 3_600_000),
 };
 
 async function main(): Promise<void> {
-  const { portBase, dataDir, logLevel } = parseSettings(SETTINGS, process.env, ['PROOFLINE_DB_OWNER_URL']);
+  const { portBase, dataDir, logLevel, anchorMode, contractWindowMs } = parseSettings(SETTINGS, process.env, [
+    'PROOFLINE_DB_OWNER_URL',
+  ]);
   const unknown = process.argv.slice(2).filter((argument) => argument !== '--pools=split');
   if (unknown.length > 0) throw new Error(`unknown argument ${unknown[0]}; there is --pools=split`);
   const began = Date.now();
@@ -27,6 +32,8 @@ async function main(): Promise<void> {
     ports: portBase,
     splitPools: process.argv.includes('--pools=split'),
     logLevel,
+    anchorMode,
+    settings: { workers: { PROOFLINE_CONTRACT_WINDOW_MS: `${contractWindowMs}` } },
     onProgress: say,
     onState: (name: string, state: PartState, detail: string) => {
       if (state !== 'starting') say(`${name} is ${state}${detail === '' ? '' : ` (${detail.split('\n')[0]})`}`);

@@ -3,6 +3,7 @@
  * again, sets up an account and a topic for the keys at the signer, and writes down how to anchor on it. Environment:
  * PROOFLINE_HEDERA_DIR (ledger, required), PROOFLINE_LEDGER_FILE (written, required),
  * PROOFLINE_HEDERA_POLICY_FILE (the signer's transaction policy, written), PROOFLINE_HEDERA_MIRROR_PORT (5551),
+ * PROOFLINE_ANCHOR_MODE (hcs; `both` and `contract` have the registry contract deployed, and allowed at the signer),
  * PROOFLINE_HOST (127.0.0.1), PROOFLINE_HEDERA_CONSENSUS_DELAY_MS (3000), PROOFLINE_LOG_LEVEL (info),
  * PROOFLINE_SIGNER_URL and PROOFLINE_SIGNER_CA_FILE, _CERT_FILE, _KEY_FILE.
  */
@@ -15,7 +16,8 @@ import { optional, parseSettings, readInteger, readOneOf, readText, readUrl, req
 import { writeDurably } from '../keys/write-durably.ts';
 import { writeTransactionPolicy } from '../signer/transaction-policy.ts';
 import { provision } from './provision.ts';
-import { type HederaSim, startHederaSim } from './start-hedera-sim.ts';
+import { provisionRegistry, registryEntry, registryPolicy } from './provision-registry.ts';
+import { type HederaSim, type SettingUp, startHederaSim } from './start-hedera-sim.ts';
 
 const SIGNER_WAIT_MS = 30_000;
 /** About twenty times what a message with two signatures costs. */
@@ -28,6 +30,7 @@ const settings = parseSettings(
     ledgerFile: required('PROOFLINE_LEDGER_FILE', readText),
     policyFile: optional('PROOFLINE_HEDERA_POLICY_FILE', readText, ''),
     port: optional('PROOFLINE_HEDERA_MIRROR_PORT', readInteger(1, 65_535), 5551),
+    anchorMode: optional('PROOFLINE_ANCHOR_MODE', readOneOf('none', 'hcs', 'contract', 'both'), 'hcs'),
     host: optional('PROOFLINE_HOST', readText, '127.0.0.1'),
     consensusDelayMs: optional('PROOFLINE_HEDERA_CONSENSUS_DELAY_MS', readInteger(0, 600_000), 3_000),
     level: optional('PROOFLINE_LOG_LEVEL', readOneOf('debug', 'info', 'warn', 'error', 'silent'), 'info'),
@@ -56,10 +59,18 @@ process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
 
 /** Before the mirrors answer: a system that finds them finds these files too. */
-async function setUp(network: Pick<HederaSim, 'nodes' | 'treasury' | 'ledger'>): Promise<void> {
+async function setUp(network: SettingUp): Promise<void> {
   const { payerAccountId, topicId } = provision(network, keys);
+  const isContractWanted = settings.anchorMode === 'contract' || settings.anchorMode === 'both';
+  // One of an earlier mode stays in the file: what stands in it is evidence. It is called only where the mode says so.
+  const contractId = await provisionRegistry(network, payerAccountId, isContractWanted);
   if (settings.policyFile !== '') {
-    const hedera = { topics: [topicId], payers: [payerAccountId], maxFeeTinybars: MAX_FEE_TINYBARS };
+    const hedera = {
+      topics: [topicId],
+      payers: [payerAccountId],
+      maxFeeTinybars: MAX_FEE_TINYBARS,
+      ...(contractId !== undefined && isContractWanted && registryPolicy(contractId)),
+    };
     await writeTransactionPolicy(settings.policyFile, { hedera });
   }
   const config = {
@@ -75,9 +86,10 @@ async function setUp(network: Pick<HederaSim, 'nodes' | 'treasury' | 'ledger'>):
     submitKey: toHex(keys.submit),
     maxFeeTinybars: MAX_FEE_TINYBARS,
     explorerUrl: mirrorUrl,
+    ...(contractId !== undefined && { contract: registryEntry(contractId) }),
   };
   await writeDurably(settings.ledgerFile, `${JSON.stringify(config, undefined, 2)}\n`);
-  logger.info({ event: 'provisioned', topicId, payerAccountId });
+  logger.info({ event: 'provisioned', topicId, payerAccountId, contractId });
 }
 
 /** Under the addresses that the ledger file names, since those who read it hold on to them; else under free ones. */

@@ -40,6 +40,9 @@ const KEPT_CALLS = 10_000;
 const MAX_NODES = 30;
 const MAX_MIRRORS = 10;
 
+/** What a network that is being set up offers: its nodes answer, its mirrors do not yet. */
+export type SettingUp = Pick<HederaSim, 'nodes' | 'treasury' | 'ledger' | 'operatorId' | 'operatorKey'>;
+
 export interface HederaSimOptions {
   /** From ingest to consensus; `manual`: only `tick` brings it. Default 30. */
   readonly consensusDelayMs?: number | 'manual';
@@ -66,7 +69,7 @@ export interface HederaSimOptions {
   readonly genesis?: readonly GenesisAccount[];
   readonly clock?: SimClock;
   /** Sets the network up before its mirrors answer: whoever waits for them finds it done. */
-  readonly setUp?: (network: Pick<HederaSim, 'nodes' | 'treasury' | 'ledger'>) => Promise<void>;
+  readonly setUp?: (network: SettingUp) => Promise<void>;
 }
 
 export interface HederaSim {
@@ -156,7 +159,7 @@ export async function startHederaSim(options: HederaSimOptions = {}): Promise<He
   };
   try {
     const treasury = createTreasury(ledger, clock, () => book.nodes[0]?.accountId ?? '', operatorKey);
-    await options.setUp?.({ nodes: plainAddresses(book), treasury, ledger });
+    await options.setUp?.({ nodes: plainAddresses(book), treasury, ledger, operatorId: TREASURY, operatorKey });
     for (let instance = 0; instance < mirrorCount; instance++) {
       const control = createMirrorControl(mirrorLagMs);
       const context = { state: ledger.state, clock, control, bornAtMs: journal.birth.startedAtMs, book };

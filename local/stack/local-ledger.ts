@@ -8,7 +8,7 @@ import { answersOk } from './ready.ts';
 export async function startLedger(
   context: PartContext,
   start: (spec: PartSpec) => Promise<void>,
-  consensusDelayMs: number,
+  settings: { readonly consensusDelayMs: number; readonly anchorMode: string },
 ): Promise<string> {
   const ledgerFile = join(context.dataDir, 'ledger.json');
   const client = context.keys.clients.worker;
@@ -19,7 +19,8 @@ export async function startLedger(
       PROOFLINE_LEDGER_FILE: ledgerFile,
       PROOFLINE_HEDERA_POLICY_FILE: policyFileOf(context.keys),
       PROOFLINE_HEDERA_MIRROR_PORT: `${context.ports.hederaMirror}`,
-      PROOFLINE_HEDERA_CONSENSUS_DELAY_MS: `${consensusDelayMs}`,
+      PROOFLINE_HEDERA_CONSENSUS_DELAY_MS: `${settings.consensusDelayMs}`,
+      PROOFLINE_ANCHOR_MODE: settings.anchorMode,
       PROOFLINE_SIGNER_URL: signerUrl(context.ports),
       PROOFLINE_SIGNER_CA_FILE: context.keys.transportCaFile,
       PROOFLINE_SIGNER_CERT_FILE: client.certFile,

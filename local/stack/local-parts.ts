@@ -27,6 +27,7 @@ export interface ServerContext extends PartContext {
   readonly secrets: LocalSecrets;
   readonly tsasFile: string;
   readonly ledgerFile: string;
+  readonly anchorMode: string;
 }
 
 export const apiUrl = (ports: StackPorts): string => `http://127.0.0.1:${ports.api}`;
@@ -102,6 +103,7 @@ export function workerParts(
       PROOFLINE_SIGNING_ROOTS_FILE: context.keys.signingRoot.certFile,
       PROOFLINE_TSAS_FILE: context.tsasFile,
       ...(context.ledgerFile === '' ? {} : { PROOFLINE_LEDGER_FILE: context.ledgerFile }),
+      PROOFLINE_ANCHOR_MODE: context.anchorMode,
       // The dev roots publish a new list each second.
       PROOFLINE_PDF_REVOCATION_GRACE_MS: '3000',
       PROOFLINE_PDF_REVOCATION_RETRY_MS: '3000',

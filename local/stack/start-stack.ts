@@ -49,6 +49,8 @@ export interface StackOptions {
   readonly logLevel?: string;
   /** From submission to consensus on the simulated ledger. Default 3,000. */
   readonly consensusDelayMs?: number;
+  /** Where checkpoints are anchored; with `both` and `contract` the registry contract is deployed first. Default `hcs`. */
+  readonly anchorMode?: 'none' | 'hcs' | 'contract' | 'both';
   /** More settings for a part, by its name; for every worker process: `workers`. */
   readonly settings?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** More settings of the database server, e.g. `shared_preload_libraries`. */
@@ -134,14 +136,15 @@ async function boot({ options, dataDir, ports, guard, parts, stop }: Boot): Prom
     logLevel: options.logLevel ?? 'info',
     extra: options.settings ?? {},
   };
+  const { anchorMode = 'hcs', consensusDelayMs = 3_000 } = options;
 
   const [{ postgres, tenant }, temporal, ledgerFile] = await together([
     startDatabase({ dataDir, ports, secrets, parts, run, settings: options.postgresSettings ?? {} }),
     startMotion({ dataDir, ports, parts, run, onProgress: options.onProgress ?? (() => {}) }),
-    startParties({ context, start, consensusDelayMs: options.consensusDelayMs ?? 3_000 }),
+    startParties({ context, start, consensusDelayMs, anchorMode }),
   ]);
   const tsasFile = await writeTsasFile(dataDir, ports, keys);
-  const servers: ServerContext = { ...context, postgres, temporal, secrets, tsasFile, ledgerFile };
+  const servers: ServerContext = { ...context, postgres, temporal, secrets, tsasFile, ledgerFile, anchorMode };
   const specs = [...(await workerSpecs(servers, options)), relayPart(servers), apiPart(servers)];
   await together(specs.map(start));
 
@@ -214,13 +217,14 @@ interface PartiesContext {
   readonly context: PartContext;
   readonly start: (spec: PartSpec) => Promise<void>;
   readonly consensusDelayMs: number;
+  readonly anchorMode: string;
 }
 
 /** The authority's key and the ledger's payer are at the signer, so it comes first. Returns the ledger's file. */
-async function startParties({ context, start, consensusDelayMs }: PartiesContext): Promise<string> {
+async function startParties({ context, start, ...settings }: PartiesContext): Promise<string> {
   await start(signerPart(context));
   const [ledgerFile] = await together([
-    startLedger(context, start, consensusDelayMs),
+    startLedger(context, start, settings),
     ...[crlPart(context), tsaPart(context), tsaSecondPart(context)].map(start),
   ]);
   return ledgerFile;
