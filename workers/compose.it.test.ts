@@ -2,10 +2,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { pino } from 'pino';
 import type { Signer } from '../activities/sealing/signer-client.ts';
+import { runContract } from '../contracts/run-contract.ts';
 import { systemClock } from '../domain/clock.ts';
 import { sealHeader, sealSigningInput } from '../domain/seal.ts';
+import { startHederaSim } from '../local/hedera/start-hedera-sim.ts';
 import { type RunningSigner, startSigner } from '../local/signer/start-signer.ts';
 import { publishKeys } from '../store/published-keys.ts';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
@@ -123,4 +126,46 @@ describe('a process with the ledger pool', () => {
     const settings = { PROOFLINE_POOLS: 'ledger', PROOFLINE_LEDGER_FILE: file, PROOFLINE_ANCHOR_MODE: 'both' };
     await expect(compose('modes', settings)).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
   });
+});
+
+describe('a process that integrates the log in mode `contract`', () => {
+  it('refuses to begin a log anew of which the contract holds a tree, when its signer has forgotten it', async () => {
+    const sim = await startHederaSim({ consensusDelayMs: 5, mirrorLagMs: 0, mirrorCount: 1 });
+    const ledger = join(folders, 'contract-ledger.json');
+    const keyFile = join(folders, 'operator.pem');
+    await writeFile(keyFile, sim.operatorKey);
+    const config = {
+      ...{ kind: 'hedera-hcs/v1', network: 'simulator', nodes: sim.nodes, mirrors: sim.mirrorRestUrls },
+      ...{ mirrorQuorum: 1, topicId: '0.0.5', payerAccountId: sim.operatorId, payerKeyRef: 'signer://hedera-payer' },
+      maxFeeTinybars: '1',
+    };
+    const run = (verb: string, ...args: string[]) =>
+      runContract([verb, '--ledger', ledger, '--operator', sim.operatorId, '--key-file', keyFile, ...args], {});
+    try {
+      await writeFile(ledger, JSON.stringify(config));
+      const { contractId } = await run('deploy', '--owner', '0.0.77', '--publisher', sim.operatorId);
+      const contract = { contractId, gas: 120_000, maxFeeTinybars: '1' };
+      await writeFile(ledger, JSON.stringify({ ...config, contract }));
+      const { activities } = await compose('contract-mode', {
+        PROOFLINE_LEDGER_FILE: ledger,
+        PROOFLINE_ANCHOR_MODE: 'contract',
+      });
+      const integrateLog = activities.signer?.integrateLog;
+      if (integrateLog === undefined) throw new Error('the signer pool integrates');
+      const integrate = () => new MockActivityEnvironment().run(integrateLog, { runForMs: 300 });
+      expect(await integrate()).toMatchObject({ size: '0' });
+      const tree = [
+        '--origin',
+        'compose.test/log',
+        '--size',
+        '42',
+        '--root',
+        Buffer.alloc(32, 5).toString('base64url'),
+      ];
+      await run('anchor', '--contract', String(contractId), ...tree);
+      await expect(integrate()).rejects.toMatchObject({ code: 'LOG_ROLLBACK' });
+    } finally {
+      await sim.stop();
+    }
+  }, 60_000);
 });

@@ -18,7 +18,8 @@ import {
   parseLedgerConfig,
 } from '../activities/ledger/ledger-config.ts';
 import { createMirrorTransport } from '../activities/ledger/mirror-client.ts';
-import { createNewestAnchor } from '../activities/ledger/newest-anchor.ts';
+import { createNewestAnchor, type NewestAnchor } from '../activities/ledger/newest-anchor.ts';
+import { createNewestEntry } from '../activities/ledger/newest-entry.ts';
 import { createTopicWalk } from '../activities/ledger/walk-topic.ts';
 import { createLicensing } from '../activities/licences/import-grant.ts';
 import { createRendering } from '../activities/rendering/render-activities.ts';
@@ -95,7 +96,7 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
   const contract = contractOf(config, ledgerConfig);
   const isTopicWritten = config.anchorMode === 'hcs' || config.anchorMode === 'both';
   if (signer !== undefined && has('signer')) {
-    const anchors = isTopicWritten && ledgerConfig ? createNewestAnchor(ledgerConfig, config.origin) : undefined;
+    const anchors = newestAnchorOf(config, ledgerConfig);
     if (anchors !== undefined) closers.push(() => anchors.close());
     const shared = { db, signer, clock, origin: config.origin };
     Object.assign(all, createSealing({ ...shared, randomBytes, heartbeat, stopping }));
@@ -235,6 +236,15 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
       for (const close of closers.reverse()) await close();
     },
   };
+}
+
+/** Where the ledger remembers the log's newest tree; the topic where both do, which is the first to have it. */
+function newestAnchorOf(worker: WorkerConfig, ledger: LedgerConfig | undefined): NewestAnchor | undefined {
+  if (ledger === undefined || worker.anchorMode === 'none') return undefined;
+  const contract = worker.anchorMode === 'contract' ? contractOf(worker, ledger) : undefined;
+  return contract === undefined
+    ? createNewestAnchor(ledger, worker.origin)
+    : createNewestEntry({ ...ledger, contract }, worker.origin);
 }
 
 /** The registry contract, where the mode asks for it. Throws CONFIG_INVALID if the ledger file names none. */

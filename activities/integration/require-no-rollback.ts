@@ -20,7 +20,7 @@ const MIRROR_PATIENCE_MS = 2_000;
 
 /**
  * Compares the head with what the world has seen of this log: the newest published checkpoint, token and anchor in
- * Postgres, the signer's memory and the newest anchor on the ledger, which a restored database does not take back.
+ * Postgres, the signer's memory and the newest anchor on the ledger (on the topic, or in the contract where no topic is written to), which a restored database does not take back.
  * Throws LOG_ROLLBACK if the head is behind any of them or does not extend the tree that was signed or anchored. A
  * signer without memory of this log vouches for nothing: then the ledger must answer, or LEDGER_UNAVAILABLE is thrown.
  */
@@ -29,8 +29,9 @@ export async function requireNoRollback({ db, signer, origin, newestAnchor }: Ro
   if (work === undefined) throw new ProoflineError('LOG_CORRUPT', `the log ${origin} has no head`);
   const { head } = work;
   const published = await readLatestCheckpoint(db, origin);
-  const { rows } = await db.query<{ stamped: bigint | null; anchored: bigint | null }>(
-    'SELECT (SELECT max(size) FROM timestamps WHERE origin = $1) AS stamped, (SELECT max(size) FROM anchors WHERE origin = $1) AS anchored',
+  const { rows } = await db.query<{ stamped: bigint | null; anchored: bigint | null; entered: bigint | null }>(
+    `SELECT (SELECT max(size) FROM timestamps WHERE origin = $1) AS stamped, (SELECT max(size) FROM anchors WHERE origin = $1) AS anchored,
+       (SELECT max(size) FROM contract_anchors WHERE origin = $1) AS entered`,
     [origin],
   );
   const signed = await signer.lastCheckpoint(origin);
@@ -39,6 +40,7 @@ export async function requireNoRollback({ db, signer, origin, newestAnchor }: Ro
     published: published?.size,
     stamped: rows[0]?.stamped,
     anchored: rows[0]?.anchored,
+    'anchored in the contract': rows[0]?.entered,
     signed: signed?.size,
     'on the ledger': onLedger?.size,
   };

@@ -24,7 +24,6 @@ export interface NewestAnchor {
 
 /** Of this log, paid by our account: anybody may write our format into a topic that is open to them. */
 export function createNewestAnchor(config: LedgerConfig, origin: string): NewestAnchor {
-  const transport = createMirrorTransport(config.mirrorTimeoutMs ?? LEDGER_DEFAULTS.mirrorTimeoutMs);
   const id = originId(origin);
 
   const treeOf = ({ message, payer }: MirrorMessage): AnchoredTree | undefined => {
@@ -45,10 +44,19 @@ export function createNewestAnchor(config: LedgerConfig, origin: string): Newest
     return undefined;
   };
 
+  return askInTurn(config, walk);
+}
+
+/** Each mirror is asked until one answers. */
+export function askInTurn(
+  { mirrors, mirrorTimeoutMs = LEDGER_DEFAULTS.mirrorTimeoutMs }: LedgerConfig,
+  walk: (mirror: MirrorClient) => Promise<AnchoredTree | undefined>,
+): NewestAnchor {
+  const transport = createMirrorTransport(mirrorTimeoutMs);
   return {
     async read() {
       let cause: unknown;
-      for (const url of config.mirrors) {
+      for (const url of mirrors) {
         try {
           return await walk(transport.mirror(url));
         } catch (error) {
