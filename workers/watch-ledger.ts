@@ -4,8 +4,8 @@
  */
 import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram } from 'prom-client';
-import type { AnchorOutcome } from '../activities/ledger/anchor-activities.ts';
 import type { AnchorLedger } from '../activities/ledger/anchor-ledger.ts';
+import type { AnchorOutcome } from '../activities/ledger/anchor-step.ts';
 import type { SetupReport } from '../activities/ledger/check-setup.ts';
 import { payerRunwayDays } from '../activities/ledger/payer-runway.ts';
 import { type Clock, toMicros } from '../domain/clock.ts';

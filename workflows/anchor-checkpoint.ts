@@ -8,7 +8,8 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { AnchorInput, AnchorStep, LedgerActivities } from '../activities/ledger/anchor-activities.ts';
+import type { LedgerActivities } from '../activities/ledger/anchor-activities.ts';
+import type { AnchorInput, AnchorStep } from '../activities/ledger/anchor-step.ts';
 import { activity } from './activity.ts';
 import { anchorCommanded, retryAnchor, searchAttributes } from './messages.ts';
 import { createPersistence } from './persist.ts';

@@ -7,7 +7,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { AnchorInput, AnchorStep } from '../activities/ledger/anchor-activities.ts';
+import type { AnchorInput, AnchorStep } from '../activities/ledger/anchor-step.ts';
 import type { ContractActivities } from '../activities/ledger/contract-activities.ts';
 import { activity } from './activity.ts';
 import { retryAnchor, searchAttributes } from './messages.ts';

@@ -11,8 +11,9 @@ import { findAuditBreak } from '../../store/audit.ts';
 import type { Db } from '../../store/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
 import { newLedgerKey, resolveFrom } from '../../test/support/ledger-keys.ts';
-import { type AnchorStep, createLedgerActivities, type LedgerActivities } from './anchor-activities.ts';
+import { createLedgerActivities, type LedgerActivities } from './anchor-activities.ts';
 import type { AnchorLedger } from './anchor-ledger.ts';
+import type { AnchorStep } from './anchor-step.ts';
 import { createHederaLedger } from './hedera-ledger.ts';
 import type { LedgerConfig } from './ledger-config.ts';
 

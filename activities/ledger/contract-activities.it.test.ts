@@ -13,7 +13,7 @@ import { closeContractWindow } from '../../store/contract-anchors.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
 import { newLedgerKey, resolveFrom } from '../../test/support/ledger-keys.ts';
-import type { AnchorStep } from './anchor-activities.ts';
+import type { AnchorStep } from './anchor-step.ts';
 import { type ContractActivities, createContractActivities } from './contract-activities.ts';
 import { type ContractLedger, createContractLedger } from './contract-ledger.ts';
 import type { ContractConfig, LedgerConfig } from './ledger-config.ts';

@@ -16,15 +16,13 @@ import {
   storeContractPrepared,
 } from '../../store/contract-anchors.ts';
 import type { Db } from '../../store/pool.ts';
-import type { AnchorInput, AnchorStep } from './anchor-activities.ts';
-import { OUTCOME_UNKNOWN, type ReceiptOutcome } from './anchor-ledger.ts';
+import { OUTCOME_UNKNOWN } from './anchor-ledger.ts';
+import type { AnchorInput, AnchorStep } from './anchor-step.ts';
 import type { ContractLedger, PreparedCall } from './contract-ledger.ts';
+import { pollReceipt, UNSURE_PATIENCE_MS } from './poll-receipt.ts';
 
-/** How long one activity polls nodes for a receipt before it asks the mirrors, and the pauses between, in ms. */
+/** How long one activity polls nodes for a receipt before it asks the mirrors, in ms. */
 const RECEIPT_PATIENCE_MS = 20_000;
-const UNSURE_PATIENCE_MS = 6_000;
-const FIRST_PAUSE_MS = 200;
-const MAX_PAUSE_MS = 4_000;
 
 export interface ContractDeps {
   readonly db: Db;
@@ -120,7 +118,7 @@ export function createContractActivities(deps: ContractDeps) {
   async function waitForOutcome(key: AttemptKey, row: AttemptRow, isUnsure: boolean): Promise<AnchorStep> {
     const prepared = toPrepared(row);
     const patienceMs = isUnsure ? Math.min(UNSURE_PATIENCE_MS, receiptPatienceMs) : receiptPatienceMs;
-    const outcome = await pollReceipt(prepared, patienceMs);
+    const outcome = await pollReceipt({ ledger, clock, heartbeat, sleep }, prepared, patienceMs);
     switch (outcome.kind) {
       case 'consensus':
         await moveContractAttempt(db, { ...key, state: 'CONSENSUS', now: clock.nowMicros() });
@@ -171,19 +169,6 @@ export function createContractActivities(deps: ContractDeps) {
   async function end(key: AttemptKey, state: 'REJECTED' | 'FAILED' | 'EXPIRED', status: string): Promise<AnchorStep> {
     await moveContractAttempt(db, { ...key, state, failure: { status }, now: clock.nowMicros() });
     return { attempt: key.attempt, state, status, ...(state !== 'EXPIRED' && { isHeld: true as const }) };
-  }
-
-  async function pollReceipt(prepared: PreparedCall, patienceMs: number): Promise<ReceiptOutcome> {
-    const deadline = clock.nowMs() + patienceMs;
-    let pause = FIRST_PAUSE_MS;
-    for (let round = 0; ; round++) {
-      const outcome = await ledger.receipt(prepared, round);
-      if (outcome.kind !== 'pending') return outcome;
-      heartbeat({ round });
-      if (clock.nowMs() + pause >= deadline || !ledger.isSendable(prepared)) return ledger.lookUp(prepared);
-      await sleep(pause);
-      pause = Math.min(pause * 1.5, MAX_PAUSE_MS);
-    }
   }
 }
 

@@ -1,12 +1,9 @@
 /** A database, a simulated network and as many workers as a test asks for; one of each per test file, fresh per test. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
-import {
-  type AnchorStep,
-  createLedgerActivities,
-  type LedgerActivities,
-} from '../../activities/ledger/anchor-activities.ts';
+import { createLedgerActivities, type LedgerActivities } from '../../activities/ledger/anchor-activities.ts';
 import type { AnchorLedger } from '../../activities/ledger/anchor-ledger.ts';
+import type { AnchorStep } from '../../activities/ledger/anchor-step.ts';
 import { createHederaLedger } from '../../activities/ledger/hedera-ledger.ts';
 import type { LedgerConfig } from '../../activities/ledger/ledger-config.ts';
 import {
