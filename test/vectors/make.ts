@@ -6,6 +6,7 @@
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { badVectors } from './bad-vectors.ts';
+import { contractVectors } from './contract-vectors.ts';
 import { goodVectors } from './good-vectors.ts';
 import { malformedVectors } from './malformed-vectors.ts';
 import { GOOD_PDF, type PdfVector, pdfVectors } from './pdf-vectors.ts';
@@ -68,7 +69,12 @@ if (isPdfOnly || names.length === 0) {
   process.stdout.write(`${pdfs.length} PDF vectors in ${target}\n`);
 }
 if (isPdfOnly) process.exit();
-const vectors = [...(await goodVectors(scene)), ...(await badVectors(scene)), ...malformedVectors(scene)];
+const vectors = [
+  ...(await goodVectors(scene)),
+  ...(await badVectors(scene)),
+  ...contractVectors(scene),
+  ...malformedVectors(scene),
+];
 const chosen = names.length === 0 ? vectors : vectors.filter(({ name }) => names.includes(name));
 for (const name of names) if (!chosen.some((vector) => vector.name === name)) throw new Error(`no vector ${name}`);
 if (names.length === 0)
