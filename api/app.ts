@@ -20,7 +20,7 @@ import { orgUnitRoutes } from './routes/org-units.ts';
 import { proofRoutes } from './routes/proofs.ts';
 import { submissionRoutes } from './routes/submissions.ts';
 import { verificationRoutes } from './routes/verification.ts';
-import { createValidation, warmUp } from './validation.ts';
+import { createValidation, rememberParameters, warmUp } from './validation.ts';
 
 /** Every route of the API. */
 export const ROUTES: readonly Route[] = [
@@ -47,13 +47,15 @@ export async function createApp(deps: ApiDeps): Promise<Express> {
   app.use(identifyRequest(deps));
 
   const validate = createValidation(deps.settings.validateResponses ?? false);
+  // Where responses are validated too, each request needs all of the chain.
+  const validateProof = deps.settings.validateResponses === true ? validate : [rememberParameters(validate)];
   for (const route of ROUTES) {
     app[route.method](
       toExpressPath(route.path),
       ...(route.isRateLimited ? [limitRate(deps.verifyLimit)] : []),
       authorise(route.access, deps.keys),
       readBody(route.body),
-      ...validate,
+      ...(route.body === 'proof' ? validateProof : validate),
       (req, res) => route.answer(req, res, deps),
     );
   }

@@ -34,6 +34,8 @@ export interface TestServerOptions {
   readonly origin?: string;
   /** Of another server: two API processes over one database. That server drops it. */
   readonly database?: TestDatabase;
+  /** Whether each answer is held to the contract; true unless told. */
+  readonly validateResponses?: boolean;
 }
 
 export async function startTestServer({
@@ -41,6 +43,7 @@ export async function startTestServer({
   burst = 10_000,
   origin = TEST_ORIGIN,
   database: shared,
+  validateResponses = true,
 }: TestServerOptions = {}): Promise<TestServer> {
   const database = shared ?? (await createTestDatabase());
   const db = database.pool('proofline_api');
@@ -69,7 +72,7 @@ export async function startTestServer({
       publicUrl: 'https://proofline.test',
       origin,
       temporalUi: { url: 'https://temporal.test', namespace: 'default' },
-      validateResponses: true,
+      validateResponses,
     },
   });
   const server = createApiServer(app, 'https://proofline.test', randomUUID);
