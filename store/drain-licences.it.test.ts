@@ -104,6 +104,19 @@ async function tellToWait(ids: readonly string[]): Promise<void> {
 }
 
 describe('draining licences', () => {
+  it('takes out of the queue who has a draft already, and serves those behind', async () => {
+    const { batchId, proofIds } = await queue(3);
+    await grant(tenant, { quota: 9 });
+    await owner.query(
+      `INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, payload, timestamp_size, drafted_at)
+       VALUES ($1, $2, $3, 'PL-1', 'CERTIFIED_NO_ANCHOR', '{}', 1, now())`,
+      [proofIds[0], tenant.tenantId, batchId],
+    );
+    expect(await drain(tenant, { batchIds: [batchId] })).toMatchObject({ drafted: 2, more: false });
+    expect((await owner.query('SELECT FROM licence_queue')).rowCount).toBe(0);
+    expect((await owner.query('SELECT FROM licence_consumptions')).rowCount).toBe(2);
+  });
+
   it('wakes no batch that is certifying still: it looks for its drafts before it rests', async () => {
     const mine = await queue(1);
     await queue(2);

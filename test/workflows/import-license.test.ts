@@ -71,6 +71,7 @@ describe('importLicense', () => {
     const { batchId, proofIds } = await seedQueuedProofs(owner, 3, {
       tenantId: tenant.tenantId,
       orgUnitId: tenant.orgUnitId,
+      state: 'AWAITING_LICENSE',
     });
     await coverLeaves(owner, { origin: ORIGIN });
     await temporal.run(activities(), async () => {

@@ -56,7 +56,10 @@ const activities = (): StandIns =>
 
 /** Two proofs that were told to wait; returns their batch. */
 async function makeWaiters(): Promise<string> {
-  const { batchId } = await seedQueuedProofs(test.pool('proofline_owner'), 2, tenant);
+  const { batchId } = await seedQueuedProofs(test.pool('proofline_owner'), 2, {
+    ...tenant,
+    state: 'AWAITING_LICENSE',
+  });
   await coverLeaves(test.pool('proofline_owner'), { origin: ORIGIN });
   const options = { clock, origin: ORIGIN, publicUrl: 'https://p.example' };
   await drainLicences(test.pool('proofline_worker'), tenant.tenantId, options);
