@@ -103,7 +103,11 @@ describe('checkIntegrity', () => {
     const [db, owner] = [database.pool('proofline_worker'), database.pool('proofline_owner')];
     const clock = systemClock();
     await inTransaction(db, (tx) => ensureLog(tx, 'log.example/checked', clock.nowMicros()));
-    const activities = createIntegrityChecks({ db, clock, origin: 'log.example/checked', heartbeat: () => {} });
+    const activities = {
+      ...createIntegrityChecks({ db, clock, origin: 'log.example/checked', heartbeat: () => {} }),
+      // As where no topic is written to.
+      checkTopic: async () => ({ checked: 0, faults: [] }),
+    };
     const check = () =>
       temporal.run(activities, () =>
         temporal.client.workflow.execute('checkIntegrity', {
@@ -121,8 +125,10 @@ describe('checkIntegrity', () => {
     expect(rows.map((row) => [row.check_name, row.state, row.fault_count])).toEqual([
       ['licence-counters', 'PASSED', 0n],
       ['log-tree', 'PASSED', 0n],
+      ['topic', 'PASSED', 0n],
       ['licence-counters', 'PASSED', 0n],
       ['log-tree', 'FAILED', 1n],
+      ['topic', 'PASSED', 0n],
     ]);
     const { rows: audit } = await owner.query('SELECT action, subject FROM audit');
     expect(audit).toEqual([{ action: 'integrity.failed', subject: 'log-tree' }]);
