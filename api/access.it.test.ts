@@ -84,7 +84,9 @@ describe('every guarded route', () => {
     const { body: proof } = await call('POST', '/v1/proofs', { digest });
     const stranger = clientOf(server.url, (await seedTenant(worker())).apiKey);
     const headers = { 'x-request-id': 'the-same' };
-    for (const route of guarded.filter(({ path }) => path.includes('{id}'))) {
+    // Routes of operators alone answer 403 to a tenant's key, whatever the id.
+    const open = guarded.filter(({ access }) => typeof access === 'object' && access.scope !== undefined);
+    for (const route of open.filter(({ path }) => path.includes('{id}'))) {
       const own = route.path.startsWith('/v1/submissions') ? proof.submission : proof.id;
       const foreign = await ask(stranger, route, own, headers);
       const unknown = await ask(stranger, route, randomUUID(), headers);
