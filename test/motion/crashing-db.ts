@@ -29,8 +29,12 @@ export function createCrashingDb(pool: Db): CrashingDb {
   const textOf = ([first]: readonly unknown[]): string =>
     typeof first === 'string' ? first : ((first as { text?: string }).text ?? '');
   const tablesOf = (text: string): string[] =>
-    [...text.matchAll(/\b(?:INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)/g)].map(([, table]) => table ?? '');
-  const hasChanged = ({ command, rowCount }: pg.QueryResult): boolean => CHANGES.has(command) && (rowCount ?? 0) > 0;
+    [...text.matchAll(/(?<!\bFOR |\bKEY )\b(?:INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)/g)].map(
+      ([, table]) => table ?? '',
+    );
+  // One statement may change several tables and end with a SELECT.
+  const hasChanged = ({ command, rowCount }: pg.QueryResult, text: string): boolean =>
+    (CHANGES.has(command) || (command === 'SELECT' && tablesOf(text).length > 0)) && (rowCount ?? 0) > 0;
 
   /** Knows what the transaction under way has changed. */
   const watch = (client: pg.PoolClient): void => {
@@ -44,7 +48,7 @@ export function createCrashingDb(pool: Db): CrashingDb {
       if (text === 'BEGIN' || text === 'ROLLBACK') changed = [];
       else if (text === 'COMMIT') {
         if (changed.length > 0) committed(changed);
-      } else if (hasChanged(result)) changed.push(...tablesOf(text));
+      } else if (hasChanged(result, text)) changed.push(...tablesOf(text));
       return result;
     };
     Object.assign(client, { query: watched });
@@ -65,7 +69,7 @@ export function createCrashingDb(pool: Db): CrashingDb {
           const client = await target.connect();
           try {
             const result = await (client.query as unknown as Query)(...args);
-            if (hasChanged(result)) committed(tablesOf(textOf(args)));
+            if (hasChanged(result, textOf(args))) committed(tablesOf(textOf(args)));
             return result;
           } finally {
             client.release();
