@@ -64,8 +64,10 @@ const lockSql = (slice: string): string => `
     FROM proofs WHERE id = ANY (ARRAY(SELECT proof_id FROM slice)) ORDER BY id FOR NO KEY UPDATE
   )
   SELECT s.proof_id AS id, s.ctid AS row, s.org_unit_id AS unit, s.batch_id AS "batchId", p.state, p.anchor_policy AS "anchorPolicy", p.is_due AS "isDue", p.is_released AS "isReleased",
-    EXISTS (SELECT FROM certificates c WHERE c.proof_id = s.proof_id) AS "isDrafted"
-  FROM slice s LEFT JOIN locked p ON p.id = s.proof_id ORDER BY s.received_at, s.proof_id`;
+    coalesce(d.drafted, false) AS "isDrafted"
+  FROM slice s LEFT JOIN locked p ON p.id = s.proof_id
+  LEFT JOIN LATERAL (SELECT true AS drafted FROM certificates c WHERE c.proof_id = s.proof_id LIMIT 1) d ON true
+  ORDER BY s.received_at, s.proof_id`;
 
 interface Locked {
   readonly id: ProofId;

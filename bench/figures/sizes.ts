@@ -57,8 +57,8 @@ async function readSizes({ stack, db }: System) {
   };
   const newest = async (state: string): Promise<string[]> => {
     const { rows } = await db.query<{ id: string }>(
-      'SELECT id FROM proofs WHERE state = $1::proof_state ORDER BY received_at DESC LIMIT 100',
-      [state],
+      'SELECT id FROM proofs WHERE state = $1::proof_state AND tenant_id = $2 ORDER BY received_at DESC LIMIT 100',
+      [state, stack.tenant],
     );
     return rows.map(({ id }) => id);
   };
