@@ -63,11 +63,8 @@ const lockSql = (slice: string): string => `
     SELECT id, state, anchor_policy, coalesce(anchor_deadline <= $5::timestamptz, false) AS is_due, released_at IS NOT NULL AS is_released
     FROM proofs WHERE id = ANY (ARRAY(SELECT proof_id FROM slice)) ORDER BY id FOR NO KEY UPDATE
   )
-  SELECT s.proof_id AS id, s.ctid AS row, s.org_unit_id AS unit, s.batch_id AS "batchId", p.state, p.anchor_policy AS "anchorPolicy", p.is_due AS "isDue", p.is_released AS "isReleased",
-    coalesce(d.drafted, false) AS "isDrafted"
-  FROM slice s LEFT JOIN locked p ON p.id = s.proof_id
-  LEFT JOIN LATERAL (SELECT true AS drafted FROM certificates c WHERE c.proof_id = s.proof_id LIMIT 1) d ON true
-  ORDER BY s.received_at, s.proof_id`;
+  SELECT s.proof_id AS id, s.ctid AS row, s.org_unit_id AS unit, s.batch_id AS "batchId", p.state, p.anchor_policy AS "anchorPolicy", p.is_due AS "isDue", p.is_released AS "isReleased"
+  FROM slice s LEFT JOIN locked p ON p.id = s.proof_id ORDER BY s.received_at, s.proof_id`;
 
 interface Locked {
   readonly id: ProofId;
@@ -79,8 +76,6 @@ interface Locked {
   readonly anchorPolicy: AnchorPolicy;
   readonly isDue: boolean;
   readonly isReleased: boolean;
-  /** It has its unit: never seen by `queueForLicence`, and if it were, nobody of its tenant must wait behind it for ever. */
-  readonly isDrafted: boolean;
 }
 
 /**
@@ -103,13 +98,14 @@ export async function lockQueued(tx: Tx, slice: QueueSlice, origin: string, now:
   });
   if (rows.length === 0) return nothing;
   // What ends a proof takes it out of the queue, under its lock: a proof that may be served is in it still.
-  const { coverageOf, openBatches } = await readCoverage(tx, origin, rows);
+  const { coverageOf, drafted, openBatches } = await readCoverage(tx, origin, rows);
   const ready: Ready[] = [];
   const unready: ProofId[] = [];
   const gone: ProofId[] = [];
   for (const row of rows) {
     const coverage = coverageOf.get(row.id);
-    if (row.state === null || row.isDrafted || !MAY_BE_SERVED.has(row.state)) gone.push(row.id);
+    // Nobody who has a draft is queued; if one were, its tenant must not wait behind it for ever.
+    if (row.state === null || drafted.has(row.id) || !MAY_BE_SERVED.has(row.state)) gone.push(row.id);
     else if (coverage === undefined || !isComplete(row, coverage)) unready.push(row.id);
     else
       ready.push({

@@ -28,6 +28,8 @@ export interface AnchorEvidence {
 export interface ReadCoverage {
   /** Those of the proofs that a timestamp covers. */
   readonly coverageOf: ReadonlyMap<ProofId, Coverage>;
+  /** Those of the proofs that have their draft, and so their unit. */
+  readonly drafted: ReadonlySet<ProofId>;
   /** The batches that are not closed, with their generation. */
   readonly openBatches: ReadonlyMap<BatchId, number>;
 }
@@ -57,10 +59,11 @@ const COVERAGE = `
        UNION ALL SELECT c.size, c.entry FROM contract_anchors c WHERE c.origin = $2 AND c.state = 'VERIFIED' AND c.carries_proofs
          AND NOT EXISTS (SELECT FROM anchors t WHERE t.origin = $2 AND t.size = c.size AND t.state = 'VERIFIED')) a
      WHERE a.size = ANY (ARRAY(SELECT DISTINCT an FROM covered WHERE an IS NOT NULL))) AS anchors,
+    (SELECT coalesce(json_agg(c.proof_id), '[]') FROM certificates c WHERE c.proof_id = ANY ($1::uuid[])) AS drafted,
     (SELECT coalesce(json_agg(json_build_array(b.id, b.generation)), '[]') FROM batches b
      WHERE b.state <> 'CLOSED' AND b.id = ANY ($3::uuid[])) AS batches`;
 
-/** The evidence that covers the proofs, and which of their batches are open. One query. */
+/** The evidence that covers the proofs, which of them are drafted, and which of their batches are open. One query. */
 export async function readCoverage(
   tx: Tx,
   origin: string,
@@ -70,13 +73,14 @@ export async function readCoverage(
     proofs: readonly [ProofId, string, string | null][];
     timestamps: readonly { size: string; root: string; tsa: string; token: string; time: string }[];
     anchors: readonly { size: string; entry: AnchorEntry }[];
+    drafted: readonly ProofId[];
     batches: readonly [BatchId, number][];
   }>(COVERAGE, [
     arrayLiteral(queued.map(({ id }) => id)),
     origin,
     arrayLiteral([...new Set(queued.map(({ batchId }) => batchId))]),
   ]);
-  const row = rows[0] ?? { proofs: [], timestamps: [], anchors: [], batches: [] };
+  const row = rows[0] ?? { proofs: [], timestamps: [], anchors: [], drafted: [], batches: [] };
   const timestamps = new Map<string, TimestampEvidence>(
     row.timestamps.map(({ size, root, tsa, token, time }) => [
       size,
@@ -98,5 +102,5 @@ export async function readCoverage(
     shared.set(key, coverage);
     coverageOf.set(id, coverage);
   }
-  return { coverageOf, openBatches: new Map(row.batches) };
+  return { coverageOf, drafted: new Set(row.drafted), openBatches: new Map(row.batches) };
 }
