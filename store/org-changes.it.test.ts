@@ -157,8 +157,15 @@ describe('counters', () => {
     ]);
     for (const unit of units) await queue(60, unit);
     let isOver = false;
+    let step = Promise.withResolvers<void>();
+    const goOn = (): void => {
+      step.resolve();
+      step = Promise.withResolvers<void>();
+    };
+    // One backend after each transaction that was committed: the others are waiting for their locks then.
     const killing = (async () => {
       for (let i = 0; !isOver; i++) {
+        await step.promise;
         await db
           .query(
             `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
@@ -166,7 +173,6 @@ describe('counters', () => {
             [i + 7],
           )
           .catch(() => undefined);
-        await new Promise((resolve) => setTimeout(resolve, 15));
       }
     })();
     let killed = 0;
@@ -174,6 +180,7 @@ describe('counters', () => {
       for (;;) {
         try {
           await work();
+          goOn();
           return;
         } catch {
           killed++;
@@ -182,7 +189,13 @@ describe('counters', () => {
     };
     const drains = Array.from({ length: 24 }, () =>
       untilDone(() =>
-        drainLicences(db, tenant.tenantId, { clock, origin: 'o', publicUrl: 'https://p.example', limit: 7 }),
+        drainLicences(db, tenant.tenantId, {
+          clock,
+          origin: 'o',
+          publicUrl: 'https://p.example',
+          limit: 7,
+          onStep: goOn,
+        }),
       ),
     );
     const changes = [
@@ -195,6 +208,7 @@ describe('counters', () => {
     const asked = await Promise.all(changes.map(ask));
     await Promise.all([...drains, ...asked.map((id) => untilDone(() => applyOrgChange(db, id, clock)))]);
     isOver = true;
+    goOn();
     await killing;
     while ((await drain()).drafted > 0);
     expect(killed).toBeGreaterThan(0);

@@ -13,6 +13,7 @@ import { closeContractWindow } from '../../store/contract-anchors.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
 import { newLedgerKey, resolveFrom } from '../../test/support/ledger-keys.ts';
+import { BACKOFF, clockOf, insertCheckpoint, networkOf, newPayer } from '../../test/support/simulated-ledger.ts';
 import type { AnchorStep } from './anchor-step.ts';
 import { type ContractActivities, createContractActivities } from './contract-activities.ts';
 import { type ContractLedger, createContractLedger } from './contract-ledger.ts';
@@ -25,6 +26,7 @@ let test: TestDatabase;
 let db: Db;
 let sim: HederaSim;
 let config: LedgerConfig & { contract: ContractConfig };
+let clock: Clock;
 let operator: Client;
 const opened: ContractLedger[] = [];
 const advanced: string[] = [];
@@ -34,6 +36,7 @@ beforeAll(async () => {
   db = test.pool('proofline_worker');
   await db.query('INSERT INTO log_progress (origin) VALUES ($1)', [ORIGIN]);
   sim = await startHederaSim({ consensusDelayMs: 5, mirrorLagMs: 0, mirrorCount: 2 });
+  clock = clockOf(sim);
   operator = Client.forNetwork(sim.nodes, { scheduleNetworkUpdate: false })
     .setOperator(AccountId.fromString(sim.operatorId), await PrivateKey.fromPem(sim.operatorKey))
     .setMinBackoff(5)
@@ -50,17 +53,13 @@ beforeEach(async () => {
     .pool('proofline_owner')
     .query('TRUNCATE contract_anchors, contract_attempts, alarms, outbox, checkpoints, timestamps CASCADE');
   await db.query('UPDATE log_progress SET anchored_size = 0');
-  const payerAccountId = sim.treasury.createAccount({ publicKey: keys.payer.publicKey, balanceHbar: 100 });
+  const payerAccountId = newPayer(sim, keys.payer);
   const { contractId } = await deployRegistry(operator, {
     owner: longZeroAddress(2n),
     publisher: longZeroAddress(BigInt(payerAccountId.split('.')[2] ?? 0)),
   });
   config = {
-    kind: 'hedera-hcs/v1',
-    network: 'simulator',
-    nodes: sim.nodes,
-    mirrors: sim.mirrorRestUrls,
-    mirrorQuorum: 2,
+    ...networkOf(sim),
     topicId: '0.0.9',
     payerAccountId,
     payerKeyRef: 'signer://payer',
@@ -77,8 +76,6 @@ afterEach(() => {
   sim.faults.clear();
 });
 
-const clock: Clock = { nowMs: () => sim.clock.nowMs(), nowMicros: () => toMicros(BigInt(sim.clock.nowMs()) * 1_000n) };
-
 /** Activities of a worker that has just started. */
 function worker(changes: Partial<ContractConfig> = {}): ContractActivities {
   const ledger = createContractLedger({
@@ -86,7 +83,7 @@ function worker(changes: Partial<ContractConfig> = {}): ContractActivities {
     keys: resolveFrom(keys),
     clock,
     random: Math.random,
-    backoff: { minMs: 5, maxMs: 20 },
+    backoff: BACKOFF,
   });
   opened.push(ledger);
   return createContractActivities({
@@ -104,12 +101,7 @@ function worker(changes: Partial<ContractConfig> = {}): ContractActivities {
 /** A timestamped checkpoint, and the anchor that a window asks for. */
 async function newAnchor(size: number, carriesProofs = false) {
   const root = randomBytes(32);
-  await db.query('INSERT INTO checkpoints (origin, size, root, note, published_at) VALUES ($1, $2, $3, $4, now())', [
-    ORIGIN,
-    size,
-    root,
-    'note',
-  ]);
+  await insertCheckpoint(db, ORIGIN, size, root);
   await db.query(
     'INSERT INTO contract_anchors (origin, size, carries_proofs, created_at, updated_at) VALUES ($1, $2, $3, now(), now())',
     [ORIGIN, size, carriesProofs],
@@ -307,12 +299,7 @@ describe('a contract window', () => {
       }),
     );
   const stamp = async (size: number): Promise<void> => {
-    await db.query('INSERT INTO checkpoints (origin, size, root, note, published_at) VALUES ($1, $2, $3, $4, now())', [
-      ORIGIN,
-      size,
-      randomBytes(32),
-      'note',
-    ]);
+    await insertCheckpoint(db, ORIGIN, size, randomBytes(32));
     await db.query(
       `INSERT INTO timestamps (origin, size, tsa, token, token_sha256, gen_time, serial, policy, self_operated, accepted_at)
        VALUES ($1, $2::bigint, 'tsa', '\\x00', $3, now(), $2::bigint::text, '1.2', false, now())`,

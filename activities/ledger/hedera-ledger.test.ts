@@ -1,10 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Clock } from '../../domain/clock.ts';
-import { toMicros } from '../../domain/clock.ts';
 import { findAnchorEntryFault } from '../../domain/ledger/anchor-entry.ts';
 import { buildAnchorMessage } from '../../domain/ledger/anchor-message.ts';
 import { type HederaSim, startHederaSim } from '../../local/hedera/start-hedera-sim.ts';
 import { newLedgerKey, resolveFrom } from '../../test/support/ledger-keys.ts';
+import { clockOf, newTopicConfig } from '../../test/support/simulated-ledger.ts';
 import type { AnchorLedger, Prepared, Receipt, ReceiptOutcome } from './anchor-ledger.ts';
 import { createHederaLedger } from './hedera-ledger.ts';
 import type { LedgerConfig } from './ledger-config.ts';
@@ -17,13 +16,11 @@ let ledger: AnchorLedger;
 let config: LedgerConfig;
 const keys = { payer: newLedgerKey(), submit: newLedgerKey(), stranger: newLedgerKey() };
 
-const clock: Clock = { nowMs: () => sim.clock.nowMs(), nowMicros: () => toMicros(BigInt(sim.clock.nowMs()) * 1_000n) };
-
 function open(changes: Partial<LedgerConfig> = {}): AnchorLedger {
   return createHederaLedger({
     config: { ...config, ...changes },
     keys: resolveFrom(keys),
-    clock,
+    clock: clockOf(sim),
     random: Math.random,
     backoff: { minMs: 10, maxMs: 40 },
   });
@@ -31,20 +28,7 @@ function open(changes: Partial<LedgerConfig> = {}): AnchorLedger {
 
 beforeEach(async () => {
   sim = await startHederaSim({ consensusDelayMs: 10, mirrorLagMs: 0, mirrorCount: 2 });
-  config = {
-    kind: 'hedera-hcs/v1',
-    network: 'simulator',
-    nodes: sim.nodes,
-    mirrors: sim.mirrorRestUrls,
-    mirrorQuorum: 2,
-    topicId: sim.treasury.createTopic({ submitKey: keys.submit.publicKey }),
-    payerAccountId: sim.treasury.createAccount({ publicKey: keys.payer.publicKey, balanceHbar: 100 }),
-    payerKeyRef: 'signer://payer',
-    submitKeyRef: 'signer://submit',
-    maxFeeTinybars: '10000000',
-    grpcDeadlineMs: 500,
-    requestTimeoutMs: 5_000,
-  };
+  config = { ...newTopicConfig(sim, keys), grpcDeadlineMs: 500, requestTimeoutMs: 5_000 };
   ledger = open();
 });
 

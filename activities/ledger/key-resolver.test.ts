@@ -9,6 +9,7 @@ import { systemClock } from '../../domain/clock.ts';
 import { rotateKey } from '../../local/signer/admin.ts';
 import { policyFileOf, type RunningSigner, startSigner } from '../../local/signer/start-signer.ts';
 import { writeTransactionPolicy } from '../../local/signer/transaction-policy.ts';
+import { until } from '../../test/support/until.ts';
 import { createSignerClient, type Signer } from '../sealing/signer-client.ts';
 import { parseKeyRef, resolveAtSigner } from './key-resolver.ts';
 
@@ -85,13 +86,9 @@ describe('a key at the signer', () => {
     const before = await keys.resolve('signer://hedera-submit');
     expect(before.keyRef).toBe('signer://hedera-submit@1');
     await rotateKey(folder, 'hedera-submit', clock);
-    for (;;) {
-      const { keyRef } = await keys.resolve('signer://hedera-submit');
-      if (keyRef === 'signer://hedera-submit@2') break;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    const primary = () => keys.resolve('signer://hedera-submit');
+    const after = await until(primary, ({ keyRef }) => keyRef === 'signer://hedera-submit@2');
     const body = submitBody(`pl1|${'0'.repeat(16)}|1|${'A'.repeat(43)}`);
-    const after = await keys.resolve('signer://hedera-submit');
     const pinned = await keys.resolve('signer://hedera-submit@1');
     for (const key of [before, after, pinned]) {
       const [signature] = await key.sign([body]);

@@ -5,6 +5,7 @@ import { deployRegistry } from '../../contracts/deploy.ts';
 import { longZeroAddress } from '../../domain/ledger/checkpoint-registry.ts';
 import { type HederaSim, startHederaSim } from '../../local/hedera/start-hedera-sim.ts';
 import { newLedgerKey, resolveFrom } from '../support/ledger-keys.ts';
+import { networkOf, newPayer } from '../support/simulated-ledger.ts';
 import { anchorInContract, anchorOnTopic, type SmokeOptions } from './anchor-once.ts';
 
 const keys = { 'hedera-payer': newLedgerKey(), 'hedera-submit': newLedgerKey() };
@@ -13,7 +14,7 @@ let options: SmokeOptions;
 
 beforeAll(async () => {
   sim = await startHederaSim({ consensusDelayMs: 5, mirrorLagMs: 20, mirrorCount: 2 });
-  const payerAccountId = sim.treasury.createAccount({ publicKey: keys['hedera-payer'].publicKey, balanceHbar: 100 });
+  const payerAccountId = newPayer(sim, keys['hedera-payer']);
   const client = Client.forNetwork(sim.nodes, { scheduleNetworkUpdate: false }).setOperator(
     AccountId.fromString(sim.operatorId),
     await PrivateKey.fromPem(sim.operatorKey),
@@ -22,11 +23,7 @@ beforeAll(async () => {
   const { contractId } = await deployRegistry(client, { owner: longZeroAddress(2n), publisher });
   client.close();
   const config: LedgerConfig = {
-    kind: 'hedera-hcs/v1',
-    network: 'simulator',
-    nodes: sim.nodes,
-    mirrors: sim.mirrorRestUrls,
-    mirrorQuorum: 2,
+    ...networkOf(sim),
     topicId: sim.treasury.createTopic({ submitKey: keys['hedera-submit'].publicKey }),
     payerAccountId,
     payerKeyRef: 'signer://hedera-payer',

@@ -12,14 +12,16 @@ import {
   type MirrorTransport,
 } from '../../activities/ledger/mirror-client.ts';
 import type { HcsAnchorEntry } from '../../domain/bundle.ts';
-import { type Clock, toMicros } from '../../domain/clock.ts';
+import type { Clock } from '../../domain/clock.ts';
 import { type HederaSim, startHederaSim } from '../../local/hedera/start-hedera-sim.ts';
+import { countAlarms } from '../../store/alarms.ts';
 import { type AnchorVerb, requestAnchorCommand } from '../../store/anchor-commands.ts';
 import type { Db } from '../../store/pool.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
 import { type LedgerKey, newLedgerKey, resolveFrom } from './ledger-keys.ts';
+import { BACKOFF, clockOf, insertCheckpoint, newTopicConfig } from './simulated-ledger.ts';
 
-export const ORIGIN = 'log.example/acceptance';
+export const ORIGIN = 'log.example/anchors';
 
 /** A test that drives an anchor longer than this waits for what does not come. */
 const DRIVE_MS = 8_000;
@@ -41,6 +43,8 @@ export interface AnchorWorld {
   readonly keys: Readonly<Record<'payer' | 'submit' | 'stranger' | 'next', LedgerKey>>;
   readonly clock: Clock;
   readonly mirrors: readonly MirrorClient[];
+  /** Origins whose proofs a worker moved, in order. */
+  readonly advanced: readonly string[];
   /** Activities of a worker process that has just started. */
   worker(options?: WorkerOptions): LedgerActivities;
   ledger(options?: WorkerOptions): AnchorLedger;
@@ -50,17 +54,38 @@ export interface AnchorWorld {
   pass(activities: LedgerActivities, anchor: Anchor): Promise<AnchorStep>;
   /** Passes until the anchor stands or waits for somebody; what is retryable is tried again, as by the policy. */
   drive(activities: LedgerActivities, anchor: Anchor): Promise<AnchorStep>;
+  /** Looks for an operator's word about an anchor that is held. */
+  settle(activities: LedgerActivities, anchor: Anchor): Promise<AnchorStep>;
   command(verb: AnchorVerb, size: number, distrustedMirrors?: readonly string[]): Promise<void>;
   messages(): readonly { readonly message: Uint8Array; readonly sequenceNumber: bigint }[];
-  attempts(size: number): Promise<readonly { readonly state: string; readonly transactionId: string }[]>;
+  attempts(size: number): Promise<readonly AttemptRow[]>;
+  anchor(size: number): Promise<AnchorRow>;
   entry(size: number): Promise<HcsAnchorEntry>;
+  /** Up to which size the log is anchored. */
+  anchoredSize(): Promise<bigint>;
+  openAlarms(): Promise<readonly string[]>;
+  rows(sql: string): Promise<readonly Record<string, unknown>[]>;
+}
+
+export interface AttemptRow {
+  readonly attempt: number;
+  readonly state: string;
+  readonly transactionId: string;
+}
+
+export interface AnchorRow {
+  readonly state: string;
+  readonly attempt: number;
+  readonly entry: HcsAnchorEntry | null;
+  readonly failure: unknown;
 }
 
 /** Registers the hooks; what it returns is filled in before each test. */
-export function useAnchorWorld(): AnchorWorld {
+export function useAnchorWorld({ receiptPatienceMs = 1_000 } = {}): AnchorWorld {
   const world = {} as { -readonly [K in keyof AnchorWorld]: AnchorWorld[K] };
   const keys = { payer: newLedgerKey(), submit: newLedgerKey(), stranger: newLedgerKey(), next: newLedgerKey() };
   const opened: AnchorLedger[] = [];
+  const advanced: string[] = [];
   let test: TestDatabase;
   let transport: MirrorTransport;
 
@@ -79,31 +104,15 @@ export function useAnchorWorld(): AnchorWorld {
     await db.query('INSERT INTO log_progress (origin) VALUES ($1)', [ORIGIN]);
     const sim = await startHederaSim({ consensusDelayMs: 5, mirrorLagMs: 0, mirrorCount: 2 });
     transport = createMirrorTransport(2_000);
-    const config: LedgerConfig = {
-      kind: 'hedera-hcs/v1',
-      network: 'simulator',
-      nodes: sim.nodes,
-      mirrors: sim.mirrorRestUrls,
-      mirrorQuorum: 2,
-      topicId: sim.treasury.createTopic({ submitKey: keys.submit.publicKey }),
-      payerAccountId: sim.treasury.createAccount({ publicKey: keys.payer.publicKey, balanceHbar: 100 }),
-      payerKeyRef: 'signer://payer',
-      submitKeyRef: 'signer://submit',
-      maxFeeTinybars: '10000000',
-      grpcDeadlineMs: 300,
-      requestTimeoutMs: 1_500,
-    };
-    const clockOf = (fastMs: number): Clock => ({
-      nowMs: () => sim.clock.nowMs() + fastMs,
-      nowMicros: () => toMicros(BigInt(sim.clock.nowMs() + fastMs) * 1_000n),
-    });
+    const config: LedgerConfig = { ...newTopicConfig(sim, keys), grpcDeadlineMs: 300, requestTimeoutMs: 1_500 };
+    advanced.length = 0;
     const ledger = ({ config: changes, fastMs = 0 }: WorkerOptions = {}): AnchorLedger => {
       const made = createHederaLedger({
         config: { ...config, ...changes },
         keys: resolveFrom(keys),
-        clock: clockOf(fastMs),
+        clock: clockOf(sim, fastMs),
         random: Math.random,
-        backoff: { minMs: 5, maxMs: 20 },
+        backoff: BACKOFF,
       });
       opened.push(made);
       return made;
@@ -114,21 +123,27 @@ export function useAnchorWorld(): AnchorWorld {
       sim,
       config,
       keys,
-      clock: clockOf(0),
+      clock: clockOf(sim),
       mirrors: config.mirrors.map(transport.mirror),
+      advanced,
       ledger,
       worker: (options: WorkerOptions = {}) =>
         createLedgerActivities({
           db,
           ledger: ledger(options),
-          clock: clockOf(options.fastMs ?? 0),
-          receiptPatienceMs: 1_000,
-          advanceEvidence: async () => false,
+          clock: clockOf(sim, options.fastMs),
+          receiptPatienceMs,
+          advanceEvidence: async ({ origin }) => {
+            advanced.push(origin);
+            return false;
+          },
           ...(options.requireSetup && { requireSetup: options.requireSetup }),
         }),
       newAnchor: (size: number, root = Buffer.alloc(32, size)) => newAnchor(db, size, root),
       pass,
       drive,
+      settle: (activities: LedgerActivities, anchor: Anchor) =>
+        activities.settleAnchor({ ...anchor, isRetryAsked: false }),
       command: (verb: AnchorVerb, size: number, distrustedMirrors: readonly string[] = []) =>
         requestAnchorCommand(test.pool('proofline_api'), {
           id: randomUUID(),
@@ -138,18 +153,24 @@ export function useAnchorWorld(): AnchorWorld {
           actor: 'key:operator',
           reason: 'ticket 1',
           ...(verb === 'retry' ? {} : { evidence: { statement: 'ticket 1', distrustedMirrors } }),
-          at: clockOf(0).nowMicros(),
+          at: clockOf(sim).nowMicros(),
         }),
       messages: () => sim.ledger.state.topics.get(config.topicId)?.messages ?? [],
       attempts: async (size: number) =>
         (
           await db.query(
-            'SELECT state, transaction_id AS "transactionId" FROM anchor_attempts WHERE size = $1 ORDER BY attempt',
+            'SELECT attempt, state, transaction_id AS "transactionId" FROM anchor_attempts WHERE size = $1 ORDER BY attempt',
             [size],
           )
         ).rows,
+      anchor: async (size: number) =>
+        (await db.query('SELECT state, attempt, entry, failure FROM anchors WHERE size = $1', [size])).rows[0],
       entry: async (size: number) =>
         (await db.query('SELECT entry FROM anchors WHERE size = $1', [size])).rows[0].entry,
+      anchoredSize: async () =>
+        (await db.query('SELECT anchored_size FROM log_progress WHERE origin = $1', [ORIGIN])).rows[0].anchored_size,
+      openAlarms: async () => Object.entries(await countAlarms(db)).flatMap(([kind, n]) => (n > 0 ? [kind] : [])),
+      rows: async (sql: string) => (await db.query(sql)).rows,
     } satisfies AnchorWorld);
   });
   afterEach(async () => {
@@ -161,12 +182,7 @@ export function useAnchorWorld(): AnchorWorld {
 }
 
 async function newAnchor(db: Db, size: number, root: Uint8Array): Promise<Anchor> {
-  await db.query('INSERT INTO checkpoints (origin, size, root, note, published_at) VALUES ($1, $2, $3, $4, now())', [
-    ORIGIN,
-    size,
-    root,
-    'note',
-  ]);
+  await insertCheckpoint(db, ORIGIN, size, root);
   await db.query(
     `INSERT INTO anchors (origin, size, "window", created_at, updated_at) VALUES ($1, $2, 'express', now(), now())`,
     [ORIGIN, size],

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createLicensing } from '../../activities/licences/import-grant.ts';
 import { systemClock } from '../../domain/clock.ts';
 import { workflowIds } from '../../domain/ids.ts';
 import { grantHash } from '../../domain/licence/grant.ts';
@@ -10,76 +9,47 @@ import { drainLicences } from '../../store/drain-licences.ts';
 import { requestImport } from '../../store/licence-imports.ts';
 import { importGrant, insertGrant } from '../../store/licences.ts';
 import { applyOrgChange, type OrgChange, requestOrgChange } from '../../store/org-changes.ts';
-import { takeDueMotion } from '../../store/outbox.ts';
 import { inTransaction } from '../../store/pool.ts';
 import { createLogger } from '../../workers/logger.ts';
 import { type ReconcileDeps, reconcile } from '../../workers/reconcile.ts';
-import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { baseGrant, createTestIssuer, TEST_INSTANCE, type TestIssuer } from '../support/grants.ts';
+import { baseGrant, TEST_INSTANCE } from '../support/grants.ts';
 import { keepHistory } from '../support/keep-history.ts';
+import { useLicensing } from '../support/licensing.ts';
 import { coverLeaves, seedQueuedProofs } from '../support/queued-proofs.ts';
 import { type SeededTenant, seedTenant } from '../support/seed.ts';
-import { createWorkflowTest, type StandIns, type WorkflowTest } from '../support/workflow-run.ts';
 
 const ORIGIN = 'log.example/changes';
 const clock = systemClock();
-let temporal: WorkflowTest;
-let test: TestDatabase;
-let issuer: TestIssuer;
+const licensing = useLicensing({ clock, origin: ORIGIN });
 let tenant: SeededTenant;
 let grantId: string;
 
 beforeAll(async () => {
-  [temporal, test, issuer] = await Promise.all([createWorkflowTest(), createTestDatabase(), createTestIssuer()]);
-  tenant = await seedTenant(test.pool('proofline_owner'));
+  tenant = await seedTenant(licensing.owner);
   const allocations = [{ orgUnit: tenant.orgUnitId, limit: 1 }];
   const grant = { ...baseGrant(tenant.tenantId), quota: 10, allocations };
   grantId = grant.grantId;
   const file = { hash: 'a'.repeat(64), jws: '', by: 'test', now: clock.nowMicros() };
-  await inTransaction(test.pool('proofline_worker'), (tx) => insertGrant(tx, grant, file));
+  await inTransaction(licensing.worker, (tx) => insertGrant(tx, grant, file));
 });
-afterAll(async () => {
-  await temporal.close();
-  await test.drop();
-});
-
-const activities = (): StandIns =>
-  createLicensing({
-    db: test.pool('proofline_worker'),
-    clock,
-    issuers: issuer.jwks,
-    instance: TEST_INSTANCE,
-    origin: ORIGIN,
-    publicUrl: 'https://p.example',
-    heartbeat: () => {},
-  });
 
 /** Two proofs that were told to wait; returns their batch. */
 async function makeWaiters(): Promise<string> {
-  const { batchId } = await seedQueuedProofs(test.pool('proofline_owner'), 2, {
+  const { batchId } = await seedQueuedProofs(licensing.owner, 2, {
     ...tenant,
     state: 'AWAITING_LICENSE',
   });
-  await coverLeaves(test.pool('proofline_owner'), { origin: ORIGIN });
+  await coverLeaves(licensing.owner, { origin: ORIGIN });
   const options = { clock, origin: ORIGIN, publicUrl: 'https://p.example' };
-  await drainLicences(test.pool('proofline_worker'), tenant.tenantId, options);
-  await test.pool('proofline_owner').query("DELETE FROM outbox WHERE kind = 'signal'");
+  await drainLicences(licensing.worker, tenant.tenantId, options);
+  await licensing.owner.query("DELETE FROM outbox WHERE kind = 'signal'");
   return batchId;
 }
 
-/** Starts what the outbox says of the request, waits for its end, and tells whom it woke. */
+/** Carries the request out, and tells whom it woke. */
 async function carryOut(id: string) {
-  const owner = test.pool('proofline_owner');
-  const due = await takeDueMotion(owner, 10, clock.nowMicros());
-  const start = due.find((motion) => JSON.stringify(motion.payload).includes(id));
-  if (start === undefined) throw new Error('no start is due');
-  const handle = await temporal.client.workflow.start(start.name, {
-    workflowId: `${start.workflowId}-${randomUUID()}`,
-    taskQueue: temporal.workflowQueue,
-    args: [start.payload],
-  });
-  await handle.result();
-  const { rows } = await owner.query("SELECT workflow_id FROM outbox WHERE kind = 'signal'");
+  const handle = await licensing.carryOut(id, `-${randomUUID()}`);
+  const { rows } = await licensing.owner.query("SELECT workflow_id FROM outbox WHERE kind = 'signal'");
   return { handle, woken: rows.map((row) => row.workflow_id) };
 }
 
@@ -91,10 +61,10 @@ describe('changeOrganisation of shares', () => {
       const shares = [{ orgUnit: tenant.orgUnitId, limit }];
       const change: OrgChange = { kind: 'SET_SHARES', grantId, shares };
       const request = { id, tenantId: tenant.tenantId, change, requestedBy: 'key:test', at: clock.nowMicros() };
-      await requestOrgChange(test.pool('proofline_api'), request);
+      await requestOrgChange(licensing.api, request);
       return carryOut(id);
     };
-    await temporal.run(activities(), async () => {
+    await licensing.temporal.run(licensing.activities(), async () => {
       expect((await ask(0)).woken).toEqual([]);
       expect((await ask(5)).woken).toEqual([`batch:${batchId}`]);
     });
@@ -103,7 +73,7 @@ describe('changeOrganisation of shares', () => {
 
 describe('importLicense of a revocation list', () => {
   it('wakes who waited for a grant that the list gives back', async () => {
-    const owner = test.pool('proofline_owner');
+    const { owner } = licensing;
     await owner.query('UPDATE licence_grants SET listed_at = not_before');
     await owner.query('UPDATE licence_shares SET quota = 10');
     await owner.query('UPDATE licence_allocations SET quota = 10');
@@ -117,10 +87,10 @@ describe('importLicense of a revocation list', () => {
       nextUpdate: '2099-01-01T00:00:00Z',
       revoked: [],
     } as const;
-    const jws = await issueRevocationList(list, issuer.key);
+    const jws = await issueRevocationList(list, licensing.issuer.key);
     const request = { id: randomUUID(), jws, dryRun: false, requestedBy: 'key:test', at };
-    const id = await requestImport(test.pool('proofline_api'), request);
-    await temporal.run(activities(), async () => {
+    const id = await requestImport(licensing.api, request);
+    await licensing.temporal.run(licensing.activities(), async () => {
       const { handle, woken } = await carryOut(id);
       expect(woken).toEqual([`batch:${batchId}`]);
       await keepHistory('importLicense', 'revocation-list', await handle.fetchHistory());
@@ -131,9 +101,9 @@ describe('importLicense of a revocation list', () => {
 describe('a run that was lost after its request was applied and before anybody was served', () => {
   const reconcileNow = async (): Promise<void> => {
     const deps: ReconcileDeps = {
-      client: temporal.client,
-      workflowQueue: temporal.workflowQueue,
-      db: test.pool('proofline_worker'),
+      client: licensing.temporal.client,
+      workflowQueue: licensing.temporal.workflowQueue,
+      db: licensing.worker,
       clock: { ...clock, nowMs: () => clock.nowMs() + 1_000 },
       logger: createLogger('test', 'silent'),
       origin: ORIGIN,
@@ -142,15 +112,15 @@ describe('a run that was lost after its request was applied and before anybody w
     };
     await reconcile(deps);
   };
-  afterAll(() => temporal.client.workflow.getHandle(workflowIds.runLog(ORIGIN)).terminate());
+  afterAll(() => licensing.temporal.client.workflow.getHandle(workflowIds.runLog(ORIGIN)).terminate());
 
   /** Runs the reconciler and the workflow that it starts; then once more, which starts nothing. Returns who waits no more. */
   async function recover(workflowId: string): Promise<number> {
-    const owner = test.pool('proofline_owner');
+    const { owner } = licensing;
     const before = await owner.query('SELECT FROM certificates');
-    await temporal.run(activities(), async () => {
+    await licensing.temporal.run(licensing.activities(), async () => {
       await reconcileNow();
-      const handle = temporal.client.workflow.getHandle(workflowId);
+      const handle = licensing.temporal.client.workflow.getHandle(workflowId);
       await handle.result();
       const { runId } = await handle.describe();
       await reconcileNow();
@@ -160,32 +130,36 @@ describe('a run that was lost after its request was applied and before anybody w
   }
 
   it('is started again: an import of a grant', async () => {
-    const owner = test.pool('proofline_owner');
+    const { owner } = licensing;
     const stranger = await seedTenant(owner);
     await seedQueuedProofs(owner, 3, stranger);
     await coverLeaves(owner, { origin: ORIGIN });
-    const jws = await issuer.issue(stranger.tenantId);
+    const jws = await licensing.issuer.issue(stranger.tenantId);
     const request = { id: randomUUID(), jws, dryRun: false, requestedBy: 'key:test', at: clock.nowMicros() };
-    await requestImport(test.pool('proofline_api'), request);
-    const importing = { clock, issuers: issuer.keys, instanceFingerprint: instanceFingerprint(TEST_INSTANCE) };
-    const outcome = await importGrant(test.pool('proofline_worker'), request.id, importing);
+    await requestImport(licensing.api, request);
+    const importing = {
+      clock,
+      issuers: licensing.issuer.keys,
+      instanceFingerprint: instanceFingerprint(TEST_INSTANCE),
+    };
+    const outcome = await importGrant(licensing.worker, request.id, importing);
     expect(outcome).toMatchObject({ state: 'APPLIED' });
     expect(await recover(workflowIds.importLicense(grantHash(jws)))).toBe(3);
   });
 
   it('is started again: a change of shares', async () => {
-    await test.pool('proofline_owner').query('UPDATE licence_allocations SET quota = used');
+    await licensing.owner.query('UPDATE licence_allocations SET quota = used');
     await makeWaiters();
     const id = randomUUID();
     const change: OrgChange = { kind: 'SET_SHARES', grantId, shares: [{ orgUnit: tenant.orgUnitId, limit: 10 }] };
-    await requestOrgChange(test.pool('proofline_api'), {
+    await requestOrgChange(licensing.api, {
       id,
       tenantId: tenant.tenantId,
       change,
       requestedBy: 'key:test',
       at: clock.nowMicros(),
     });
-    const outcome = await applyOrgChange(test.pool('proofline_worker'), id, clock);
+    const outcome = await applyOrgChange(licensing.worker, id, clock);
     expect(outcome).toMatchObject({ state: 'APPLIED' });
     expect(await recover(workflowIds.changeOrganisation(id))).toBe(2);
   });

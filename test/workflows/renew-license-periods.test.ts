@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { createLicensing } from '../../activities/licences/import-grant.ts';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { type Clock, toMicros } from '../../domain/clock.ts';
 import type { BaseGrant } from '../../domain/licence/grant.ts';
 import { insertGrant } from '../../store/licences.ts';
@@ -8,78 +7,53 @@ import { inTransaction } from '../../store/pool.ts';
 import { applySchedules } from '../../temporal-config/apply-schedules.ts';
 import { readSchedules } from '../../temporal-config/schedules.ts';
 import type { RenewLicensePeriodsResult } from '../../workflows/renew-license-periods.ts';
-import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { baseGrant, createTestIssuer, TEST_INSTANCE, type TestIssuer } from '../support/grants.ts';
+import { baseGrant } from '../support/grants.ts';
 import { keepHistory } from '../support/keep-history.ts';
+import { useLicensing } from '../support/licensing.ts';
 import { coverLeaves, seedQueuedProofs } from '../support/queued-proofs.ts';
 import { type SeededTenant, seedTenant } from '../support/seed.ts';
 import { temporalForTest } from '../support/temporal.ts';
-import { createWorkflowTest, type StandIns, type WorkflowTest } from '../support/workflow-run.ts';
 
 const ORIGIN = 'log.example/renewal';
 let nowMs = 0;
 const clock: Clock = { nowMs: () => nowMs, nowMicros: () => toMicros(BigInt(nowMs) * 1000n) };
-let temporal: WorkflowTest;
-let test: TestDatabase;
-let issuer: TestIssuer;
+const licensing = useLicensing({ clock, origin: ORIGIN });
 let tenant: SeededTenant;
 
-beforeAll(async () => {
-  [temporal, test, issuer] = await Promise.all([createWorkflowTest(), createTestDatabase(), createTestIssuer()]);
-});
-afterAll(async () => {
-  await temporal.close();
-  await test.drop();
-});
 beforeEach(async () => {
-  await test
-    .pool('proofline_owner')
-    .query(
-      'TRUNCATE tenants, batches, seals, leaves, checkpoints, timestamps, outbox, events, timeline, audit, licence_unit_usage CASCADE',
-    );
-  await test.pool('proofline_owner').query('UPDATE licence_clock SET trusted_at = NULL, source = NULL, refusal = NULL');
-  tenant = await seedTenant(test.pool('proofline_owner'));
+  await licensing.owner.query(
+    'TRUNCATE tenants, batches, seals, leaves, checkpoints, timestamps, outbox, events, timeline, audit, licence_unit_usage CASCADE',
+  );
+  await licensing.owner.query('UPDATE licence_clock SET trusted_at = NULL, source = NULL, refusal = NULL');
+  tenant = await seedTenant(licensing.owner);
 });
-
-const activities = (): StandIns =>
-  createLicensing({
-    db: test.pool('proofline_worker'),
-    clock,
-    issuers: issuer.jwks,
-    instance: TEST_INSTANCE,
-    origin: ORIGIN,
-    publicUrl: 'https://p.example',
-    heartbeat: () => {},
-  });
 
 async function grant(at: string, changes: Partial<BaseGrant>): Promise<void> {
   nowMs = Date.parse(at);
   const granted = { ...baseGrant(tenant.tenantId), ...changes };
   const file = { hash: randomUUID().replaceAll('-', '').repeat(2), jws: '', by: 'test', now: clock.nowMicros() };
-  await inTransaction(test.pool('proofline_worker'), (tx) => insertGrant(tx, granted, file));
+  await inTransaction(licensing.worker, (tx) => insertGrant(tx, granted, file));
 }
 
 /** Calls the workflow as a schedule would at `at`, the clock of the workers saying the same unless told otherwise. */
 async function renewAt(at: string, clockSays = at): Promise<RenewLicensePeriodsResult> {
   nowMs = Date.parse(clockSays);
-  return temporal.client.workflow.execute('renewLicensePeriods', {
+  return licensing.temporal.client.workflow.execute('renewLicensePeriods', {
     workflowId: `renew-${randomUUID()}`,
-    taskQueue: temporal.workflowQueue,
+    taskQueue: licensing.temporal.workflowQueue,
     args: [{ at }],
   });
 }
 
 async function events(): Promise<unknown[]> {
-  const { rows } = await test
-    .pool('proofline_owner')
-    .query("SELECT at, type, payload FROM events WHERE type LIKE 'license.%' ORDER BY id");
+  const { rows } = await licensing.owner.query(
+    "SELECT at, type, payload FROM events WHERE type LIKE 'license.%' ORDER BY id",
+  );
   return rows.map((row) => [row.at.slice(0, 10), row.type, row.payload.days ?? row.payload.period]);
 }
 
 async function periods(): Promise<unknown[]> {
-  const { rows } = await test
-    .pool('proofline_owner')
-    .query('SELECT n, starts_at, quota FROM licence_periods ORDER BY n');
+  const { rows } = await licensing.owner.query('SELECT n, starts_at, quota FROM licence_periods ORDER BY n');
   return rows.map((row) => [row.n, row.starts_at, row.quota]);
 }
 
@@ -90,7 +64,7 @@ const MONTHLY = {
 
 describe('renewLicensePeriods', () => {
   it('opens each period at its first instant in the zone of the grant, warns 30, 7 and 1 days before the end, and expires', async () => {
-    await temporal.run(activities(), async () => {
+    await licensing.temporal.run(licensing.activities(), async () => {
       await grant('2026-02-01T00:00:00Z', MONTHLY);
       expect(await renewAt('2026-02-27T22:00:00Z')).toMatchObject({ opened: 0, warned: 0 });
       expect(await renewAt('2026-02-27T23:00:00Z')).toMatchObject({ opened: 1 });
@@ -117,7 +91,7 @@ describe('renewLicensePeriods', () => {
   });
 
   it('after a week of downtime does what the missed runs would have done, and warns once', async () => {
-    await temporal.run(activities(), async () => {
+    await licensing.temporal.run(licensing.activities(), async () => {
       await grant('2026-02-01T00:00:00Z', { ...MONTHLY, term: { ...MONTHLY.term, count: 2 } });
       await renewAt('2026-02-24T00:00:00Z');
       expect(await renewAt('2026-03-30T00:00:00Z')).toMatchObject({ opened: 1, warned: 1, expired: 0 });
@@ -127,10 +101,10 @@ describe('renewLicensePeriods', () => {
   });
 
   it('serves who waited for the new period, and says once that a period is used up', async () => {
-    await temporal.run(activities(), async () => {
+    await licensing.temporal.run(licensing.activities(), async () => {
       await grant('2026-02-01T00:00:00Z', { ...MONTHLY, quota: 2, term: { ...MONTHLY.term, rollover: 0 } });
-      await seedQueuedProofs(test.pool('proofline_owner'), 5, tenant);
-      await coverLeaves(test.pool('proofline_owner'), { origin: ORIGIN, at: '2026-02-01T00:00:00.000000Z' });
+      await seedQueuedProofs(licensing.owner, 5, tenant);
+      await coverLeaves(licensing.owner, { origin: ORIGIN, at: '2026-02-01T00:00:00.000000Z' });
       expect(await renewAt('2026-02-02T00:00:00Z')).toMatchObject({ served: 2 });
       expect(await renewAt('2026-02-02T01:00:00Z')).toMatchObject({ served: 0 });
       expect(await renewAt('2026-02-28T00:00:00Z')).toMatchObject({ opened: 1, served: 2 });
@@ -142,10 +116,10 @@ describe('renewLicensePeriods', () => {
   });
 
   it('refuses while the clock stands behind a time that an authority stated, says why, and goes on by itself', async () => {
-    await temporal.run(activities(), async () => {
+    await licensing.temporal.run(licensing.activities(), async () => {
       await grant('2026-02-01T00:00:00Z', MONTHLY);
-      await seedQueuedProofs(test.pool('proofline_owner'), 1, tenant);
-      await coverLeaves(test.pool('proofline_owner'), { origin: ORIGIN, at: '2026-03-01T00:00:00.000000Z' });
+      await seedQueuedProofs(licensing.owner, 1, tenant);
+      await coverLeaves(licensing.owner, { origin: ORIGIN, at: '2026-03-01T00:00:00.000000Z' });
       const { refused } = await renewAt('2026-02-28T00:00:00Z');
       expect(refused).toBe(
         'the clock says 2026-02-28T00:00:00.000000Z, but the timestamp of tsa says 2026-03-01T00:00:00.000000Z',
@@ -153,14 +127,10 @@ describe('renewLicensePeriods', () => {
       expect(await renewAt('2026-03-05T00:00:00Z', '2026-03-01T00:00:00Z')).toMatchObject({
         refused: 'the clock says 2026-03-01T00:00:00.000000Z, but renewal is asked for 2026-03-05T00:00:00Z',
       });
-      const { rows } = await test
-        .pool('proofline_owner')
-        .query('SELECT refusal IS NOT NULL AS refused FROM licence_clock');
+      const { rows } = await licensing.owner.query('SELECT refusal IS NOT NULL AS refused FROM licence_clock');
       expect(rows).toEqual([{ refused: true }]);
       expect(await renewAt('2026-03-01T01:00:00Z')).toMatchObject({ opened: 1, served: 1 });
-      const { rows: audit } = await test
-        .pool('proofline_owner')
-        .query("SELECT action FROM audit WHERE action LIKE '%refused'");
+      const { rows: audit } = await licensing.owner.query("SELECT action FROM audit WHERE action LIKE '%refused'");
       expect(audit).toEqual([{ action: 'licence.renewal_refused' }]);
     });
   });
@@ -173,11 +143,11 @@ describe('the schedule', () => {
     const declared = readSchedules()
       .filter((schedule) => schedule.id === 'renewLicensePeriods')
       .map((schedule) => ({ ...schedule, id }));
-    const handle = temporal.client.schedule.getHandle(id);
-    await temporal.run(activities(), async () => {
-      expect(await applySchedules(address, namespace, temporal.workflowQueue, declared)).toEqual([id]);
+    const handle = licensing.temporal.client.schedule.getHandle(id);
+    await licensing.temporal.run(licensing.activities(), async () => {
+      expect(await applySchedules(address, namespace, licensing.temporal.workflowQueue, declared)).toEqual([id]);
       await handle.pause('a test');
-      expect(await applySchedules(address, namespace, temporal.workflowQueue, declared)).toEqual([]);
+      expect(await applySchedules(address, namespace, licensing.temporal.workflowQueue, declared)).toEqual([]);
       expect((await handle.describe()).state).toMatchObject({ paused: true, note: 'a test' });
       nowMs = Date.now();
       await handle.trigger();
@@ -198,7 +168,7 @@ describe('the schedule', () => {
       for (let tries = 0; tries < 150; tries++) {
         const run = (await handle.describe()).info.recentActions[n]?.action;
         if (run?.type === 'startWorkflow') {
-          const workflow = temporal.client.workflow.getHandle(run.workflow.workflowId);
+          const workflow = licensing.temporal.client.workflow.getHandle(run.workflow.workflowId);
           const result = (await workflow.result()) as RenewLicensePeriodsResult;
           return { result, history: await workflow.fetchHistory() };
         }

@@ -1,7 +1,10 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import { ProoflineError } from '../../../domain/errors.ts';
 import { useAnchorWorld } from '../../../test/support/anchor-world.ts';
 import { newLedgerKey, resolveFrom } from '../../../test/support/ledger-keys.ts';
+import { until } from '../../../test/support/until.ts';
 import { checkSetup } from '../check-setup.ts';
 import type { LedgerConfig } from '../ledger-config.ts';
 import { createMirrorTransport } from '../mirror-client.ts';
@@ -148,20 +151,21 @@ describe('nodes', () => {
   it('are learnt anew by the clock', async () => {
     const ledger = world.ledger({ config: { mirrorGrpc: world.sim.mirrorGrpcAddresses, addressBookRefreshMs: 100 } });
     for (const [i, node] of Object.values(world.sim.nodes).entries()) world.sim.renameNode(node, `0.0.${70 + i}`);
-    let nodes: readonly string[] = [];
-    const until = performance.now() + 4_000;
-    while (!nodes.includes('0.0.70') && performance.now() < until) {
-      ({ nodes } = await ledger.prepare('pl1|x'));
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    const prepared = async () => (await ledger.prepare('pl1|x')).nodes;
+    const nodes = await until(prepared, (ids) => ids.includes('0.0.70'));
     expect([...nodes].sort()).toEqual(['0.0.70', '0.0.71', '0.0.72']);
     expect((await ledger.submit(await ledger.prepare('pl1|x'))).status).toBe('OK');
   });
 
   it('stay as they are known while no mirror tells the address book', async () => {
-    const ledger = world.ledger({ config: { mirrorGrpc: ['127.0.0.1:1'], addressBookRefreshMs: 50 } });
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    const mirror = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1').unref();
+    await once(mirror, 'listening');
+    const { port } = mirror.address() as AddressInfo;
+    const ledger = world.ledger({ config: { mirrorGrpc: [`127.0.0.1:${port}`], addressBookRefreshMs: 50 } });
+    // It is being asked; what is prepared now waits until that has come to nothing.
+    await once(mirror, 'connection');
     expect((await ledger.submit(await ledger.prepare('pl1|x'))).status).toBe('OK');
+    mirror.close();
   });
 
   it('are reached on the TLS port, and stay there when they are learnt anew', async () => {
@@ -169,9 +173,8 @@ describe('nodes', () => {
       config: { nodes: world.sim.tlsNodes, mirrorGrpc: world.sim.mirrorGrpcAddresses, addressBookRefreshMs: 200 },
     });
     expect(await world.drive(activities, await world.newAnchor(1))).toEqual({ attempt: 1, state: 'VERIFIED' });
-    const until = performance.now() + 4_000;
-    while (!world.sim.calls.some(({ method }) => /getNodes/.test(method)) && performance.now() < until)
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    const methods = () => world.sim.calls.map(({ method }) => method);
+    await until(methods, (names) => names.some((name) => /getNodes/.test(name)));
     expect(await world.drive(activities, await world.newAnchor(2))).toEqual({ attempt: 1, state: 'VERIFIED' });
   });
 
