@@ -78,7 +78,7 @@ async function tryTakeTurn(tx: Tx): Promise<boolean> {
 /**
  * Forms one batch of what waits, if fewer than `maxUnsealed` are before their seal, and owes its start to Temporal:
  * all in one transaction. A class that has a batch to join until after `notJoinableAt` is left to that batch. One
- * former at a time; another finds `busy`. Locks: the advisory lock, then queue rows.
+ * former at a time; another finds `busy`. `formed-lone` is of a large submission. Locks: the advisory lock, then queue rows.
  */
 export function formBatch(
   db: Db,
@@ -91,7 +91,7 @@ export function formBatch(
     /** RFC 3339; `now` unless given. Later, so that a successor begins before its predecessor is shut. */
     readonly notJoinableAt?: string | undefined;
   },
-): Promise<'formed' | 'nothing' | 'full' | 'busy'> {
+): Promise<'formed' | 'formed-lone' | 'nothing' | 'full' | 'busy'> {
   return inTransaction(db, async (tx) => {
     if (!(await tryTakeTurn(tx))) return 'busy';
     const { rows: unsealed } = await tx.query(
@@ -124,6 +124,7 @@ export function formBatch(
     if (first === undefined) return 'nothing';
     const submissions = taken.map((row) => row.submission_id);
     const proofCount = countProofs(taken);
+    const isLone = first.proof_count > LONE_SUBMISSION;
     const batch = await insertBatch(
       tx,
       {
@@ -133,13 +134,12 @@ export function formBatch(
         tenants: taken.map((row) => row.tenant_id),
         submissions,
         ofRetries: false,
-        joinableUntil:
-          first.proof_count > LONE_SUBMISSION || proofCount >= BATCH_CAPACITY ? undefined : options.joinableUntil,
+        joinableUntil: isLone || proofCount >= BATCH_CAPACITY ? undefined : options.joinableUntil,
       },
       options,
     );
     await tx.query('UPDATE submissions SET batch_id = $1 WHERE id = ANY ($2::uuid[])', [batch, submissions]);
-    return 'formed';
+    return isLone ? 'formed-lone' : 'formed';
   });
 }
 
@@ -293,14 +293,14 @@ export async function armBatch(tx: Tx, batch: BatchId, origin: string, now: stri
   return { complete: rows[0].complete, deadline: rows[0].deadline };
 }
 
-/** The batch has all the seals it will get. Frees its place among the unsealed and tells the relay. Key (batch). Returns how many members it has. */
+/** The batch has all the seals it will get. Frees its place among the unsealed; tells the relay, and whoever stamps. Key (batch). Returns how many members it has. */
 export async function markSealed(tx: Tx, batch: BatchId, now: string): Promise<number> {
   const { rows } = await tx.query<{ proof_count: number }>(
     `UPDATE batches SET state = CASE state WHEN 'FORMED' THEN 'SEALED' ELSE state END, sealed_at = coalesce(sealed_at, $2)
      WHERE id = $1 RETURNING proof_count`,
     [batch, now],
   );
-  await tx.query("SELECT pg_notify('proofline_intake', '')");
+  await tx.query("SELECT pg_notify('proofline_intake', ''), pg_notify('proofline_stampable', '')");
   return rows[0]?.proof_count ?? 0;
 }
 

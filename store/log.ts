@@ -86,7 +86,7 @@ export async function integrateLeaves(
 
 /**
  * Stores the note of the head and publishes it, if the head is still that one and unsigned; else another integrator
- * was there first. Key (origin, size). One statement.
+ * was there first. Rings for whoever stamps. Key (origin, size). One statement.
  */
 export async function storeCheckpointNote(
   db: Queryable,
@@ -99,8 +99,9 @@ export async function storeCheckpointNote(
   },
 ): Promise<'published' | 'superseded'> {
   const { rowCount } = await db.query(
-    `WITH signed AS (UPDATE log_head SET note = $4, updated_at = $5 WHERE origin = $1 AND size = $2 AND root = $3 AND note IS NULL RETURNING origin, size, root, note)
-     INSERT INTO checkpoints (origin, size, root, note, published_at) SELECT origin, size, root, note, $5 FROM signed`,
+    `WITH signed AS (UPDATE log_head SET note = $4, updated_at = $5 WHERE origin = $1 AND size = $2 AND root = $3 AND note IS NULL RETURNING origin, size, root, note),
+     published AS (INSERT INTO checkpoints (origin, size, root, note, published_at) SELECT origin, size, root, note, $5 FROM signed RETURNING size)
+     SELECT pg_notify('proofline_stampable', '') FROM published`,
     [input.origin, input.size.toString(), asBuffer(input.root), input.note, input.now],
   );
   return rowCount === 1 ? 'published' : 'superseded';

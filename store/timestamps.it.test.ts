@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
 import { type Db, inTransaction } from './pool.ts';
@@ -111,11 +111,38 @@ describe('the checkpoint to stamp', () => {
     await publish(0n);
     expect(await readUnstampedCheckpoint(db, origin)).toBeUndefined();
     await publish(3n, 7n, 9n);
-    expect(await readUnstampedCheckpoint(db, origin)).toEqual({ size: 9n, note: 'note of 9' });
+    expect(await readUnstampedCheckpoint(db, origin)).toEqual({ size: 9n, note: 'note of 9', completesBatch: false });
     await store(tokenOf(7n));
     expect((await readUnstampedCheckpoint(db, origin))?.size).toBe(9n);
     await store(tokenOf(9n));
     expect(await readUnstampedCheckpoint(db, origin)).toBeUndefined();
     expect(await readUnstampedCheckpoint(db, `${origin}/other`)).toBeUndefined();
+  });
+
+  it('says whether it has all leaves of a sealed batch that no token covers', async () => {
+    const completes = async () => (await readUnstampedCheckpoint(db, origin))?.completesBatch;
+    const batch = randomUUID();
+    await db.query(
+      `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, leaves_pending, max_leaf_index, formed_at)
+       VALUES ($1, 'NONE', 'express', 3, 1, 6, now())`,
+      [batch],
+    );
+    const change = (to: string) => db.query(`UPDATE batches SET ${to} WHERE id = $1`, [batch]);
+    await publish(3n, 7n);
+    // Still being sealed, and a leaf of it is queued.
+    expect(await completes()).toBe(false);
+    await change("state = 'SEALED'");
+    expect(await completes()).toBe(false);
+    await change('leaves_pending = 0');
+    expect(await completes()).toBe(true);
+    await change('max_leaf_index = 7');
+    expect(await completes()).toBe(false);
+    await publish(8n);
+    expect(await completes()).toBe(true);
+    await store(tokenOf(8n));
+    await publish(9n);
+    expect(await completes()).toBe(false);
+    await change("state = 'CLOSED', max_leaf_index = 8");
+    expect(await completes()).toBe(false);
   });
 });

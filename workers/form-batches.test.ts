@@ -40,6 +40,14 @@ describe('forming batches', () => {
     expect(scene.formed).toEqual([false, true, true, true]);
   });
 
+  it('forms one that comes beside lone submissions as after a rest', async () => {
+    const { scene, turn } = createScene();
+    scene.next = 'formed-lone';
+    scene.waiting = 1;
+    expect(await turn()).toBe(0);
+    expect(scene.formed).toEqual([false]);
+  });
+
   it('takes no turn too soon after the last under load, and says when the next is', async () => {
     const { scene, turn } = createScene();
     scene.waiting = 1;

@@ -1,7 +1,8 @@
 /**
  * When batches are formed. The first proof after a rest goes at once, in a batch of its own. Under load a batch stays
  * open to joiners for a while (`HOLD_MS`) and is sealed meanwhile, round after round: a batch costs Temporal and its
- * worker some 100 ms of a core whatever its size, a round of sealing a tenth of that.
+ * worker some 100 ms of a core whatever its size, a round of sealing a tenth of that. Large submissions, which travel
+ * alone, are no such load: whoever sends one proof beside them waits for no joiners.
  */
 
 /** How long proofs may join a batch: less than a timestamp window, which they would wait for anyway. */
@@ -13,7 +14,7 @@ export const TURN_MS = 100;
 /** Another former, or a batch that takes its joiners, is done within this. */
 const BUSY_MS = 10;
 
-export type FormOutcome = 'formed' | 'nothing' | 'full' | 'busy';
+export type FormOutcome = 'formed' | 'formed-lone' | 'nothing' | 'full' | 'busy';
 
 export interface FormingDeps {
   /** Forms one batch of the class that waited longest; one that others may join, if so asked. */
@@ -36,8 +37,8 @@ export function createForming({ form, elapsedMs }: FormingDeps): () => Promise<n
     for (;;) {
       const outcome = await form(isUnderLoad());
       if (outcome === 'busy') return BUSY_MS;
-      if (outcome !== 'formed') break;
-      lastFormedMs = elapsedMs();
+      if (outcome === 'formed') lastFormedMs = elapsedMs();
+      else if (outcome !== 'formed-lone') break;
     }
     if (isUnderLoad()) nextTurnMs = elapsedMs() + TURN_MS;
     return 0;

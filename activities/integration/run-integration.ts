@@ -17,7 +17,7 @@ import {
   storeCheckpointNote,
 } from '../../store/log.ts';
 import { asStoreError, type Db, inTransaction } from '../../store/pool.ts';
-import { createLeafWake, type LeafWake } from './leaf-wake.ts';
+import { createWake, type Wake } from '../../store/wake.ts';
 import { type RollbackDeps, requireNoRollback } from './require-no-rollback.ts';
 import { type LogSigner, requireConsistentHead, signHead } from './sign-head.ts';
 
@@ -45,7 +45,7 @@ export interface IntegrationDeps {
   /** Leaves taken at once. */
   readonly limit?: number;
   /** Another wake than LISTEN on the pool. */
-  readonly wake?: LeafWake;
+  readonly wake?: Wake;
 }
 
 export interface IntegrationControl {
@@ -79,7 +79,7 @@ export async function runIntegration(deps: IntegrationDeps, control: Integration
   const { clock, origin, checkpointIntervalMs = 200 } = deps;
   const { signal } = control;
   const endMs = clock.nowMs() + (control.runForMs ?? Number.POSITIVE_INFINITY);
-  const wake = deps.wake ?? createLeafWake(deps.db);
+  const wake = deps.wake ?? createWake(deps.db, 'proofline_leaf');
   const seen = { size: 0n, leaves: 0, checkpoints: 0, failing: undefined as string | undefined };
   const beat = (): void =>
     control.heartbeat({ size: seen.size.toString(), ...(seen.failing === undefined ? {} : { failing: seen.failing }) });

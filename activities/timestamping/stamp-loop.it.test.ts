@@ -178,6 +178,52 @@ describe('the timestamp loop', () => {
     expect(await covered()).toBe(60n);
   });
 
+  it('makes a checkpoint that completes a batch wait for no window but that of the last which did', async () => {
+    const windowMs = 1_000;
+    const time = { ms: Date.now(), looks: 0 };
+    const clock = {
+      ...systemClock(),
+      nowMs: () => {
+        time.looks++;
+        return time.ms;
+      },
+    };
+    const sealBatch = (last: bigint) =>
+      db.query(
+        `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, state, max_leaf_index, formed_at) VALUES ($1, 'NONE', 'express', 1, 'SEALED', $2, now())`,
+        [randomUUID(), last],
+      );
+    const looked = async () => {
+      const enough = time.looks + 20;
+      await until(() => time.looks > enough);
+    };
+    const { advanced } = start({ windowMs, clock });
+    await publish(3n);
+    await until(() => advanced.includes(3n));
+    await publish(4n);
+    await looked();
+    expect(await tokens()).toEqual([3n]);
+    await publish(5n);
+    await sealBatch(4n);
+    await until(() => advanced.includes(5n));
+    await publish(6n);
+    await sealBatch(5n);
+    await looked();
+    expect(await tokens()).toEqual([3n, 5n]);
+    time.ms += windowMs;
+    await until(() => advanced.includes(6n));
+    expect(await tokens()).toEqual([3n, 5n, 6n]);
+    expect(tsa.queries()).toBe(3);
+  });
+
+  it('is woken by a ring', async () => {
+    const { states, advanced } = start({ pollMs: 600_000 });
+    await until(() => states.at(-1)?.state === 'idle');
+    await publish(2n);
+    await db.query("SELECT pg_notify('proofline_stampable', '')");
+    await until(() => advanced.includes(2n));
+  });
+
   it.each([
     ['http-500', 'TSA_UNAVAILABLE', 'local: HTTP 500 text/plain'],
     ['hang', 'TSA_UNAVAILABLE', expect.stringMatching(/^local: no reply within \d+ ms$/)],

@@ -1,7 +1,9 @@
 /**
  * The loop that keeps the log timestamped, free of Temporal. Per timestamp window, while a leaf waits, it takes the newest
- * published checkpoint, stamps SHA-256 of its body, stores the token and has the evidence advanced. It keeps no state
- * that matters: what Postgres shows is where it goes on.
+ * published checkpoint, stamps SHA-256 of its body, stores the token and has the evidence advanced. A checkpoint that
+ * completes a batch waits for no other token's window than that of the last which did: so whoever sends one proof is not
+ * held up by the tokens that a flood, still being sealed, takes. It keeps no state that matters: what Postgres shows is
+ * where it goes on.
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,6 +12,7 @@ import { ProoflineError } from '../../domain/errors.ts';
 import { parseNote } from '../../log/note.ts';
 import { asStoreError, type Db, inTransaction } from '../../store/pool.ts';
 import { readUnstampedCheckpoint, storeToken } from '../../store/timestamps.ts';
+import { createWake } from '../../store/wake.ts';
 import { recordStatements } from './record-statements.ts';
 import type { TsaPool } from './tsa-pool.ts';
 
@@ -17,9 +20,9 @@ export interface TimestampingDeps {
   readonly db: Db;
   readonly pool: TsaPool;
   readonly clock: Clock;
-  /** Least time between two requests for tokens; default 1,000. */
+  /** Least time between two requests for tokens, and between two that complete a batch; so at most two a window. Default 1,000. */
   readonly windowMs?: number;
-  /** How often the store is asked for work; default 100. */
+  /** How often the store is asked for work that rang for nobody; default 250. */
   readonly pollMs?: number;
   /**
    * Moves a chunk of what the stored tokens cover; true while more is left. Idempotent; called at the start, after each
@@ -72,10 +75,12 @@ export async function runStampLoop(
   control: LoopControl,
 ): Promise<void> {
   const { clock } = deps;
-  const windowMs = deps.windowMs ?? 1_000;
+  const { windowMs = 1_000, pollMs = 250 } = deps;
   const endsAt = clock.nowMs() + (control.maxRunMs ?? 6 * 3_600_000);
   let state: StampLogState = { state: 'idle' };
-  let windowBegan = Number.NEGATIVE_INFINITY;
+  const wake = createWake(deps.db, 'proofline_stampable');
+  let stampedAt = Number.NEGATIVE_INFINITY;
+  let completedAt = Number.NEGATIVE_INFINITY;
   // After a crash a token may be stored whose evidence was not advanced.
   let mustAdvance = true;
   let mustRecord = true;
@@ -86,6 +91,8 @@ export async function runStampLoop(
     control.heartbeat(state);
   };
   const beat = setInterval(() => control.heartbeat(state), HEARTBEAT_MS);
+  // A clock set back lengthens a window by one window at most.
+  const restOf = (began: number): number => Math.min(began + windowMs - clock.nowMs(), windowMs);
 
   async function step(): Promise<number> {
     const { failure: _, ...last } = state;
@@ -99,15 +106,17 @@ export async function runStampLoop(
       while (await recordStatements(deps, origin, control.signal)) if (control.signal.aborted) return 0;
       mustRecord = false;
     }
-    const restOfWindow = windowBegan + windowMs - clock.nowMs();
-    // A clock set back lengthens a window by one window at most.
-    if (restOfWindow > 0) return Math.min(restOfWindow, windowMs);
+    const restMs = restOf(stampedAt);
+    const completingRestMs = restOf(completedAt);
+    if (restMs > 0 && completingRestMs > 0) return Math.min(restMs, completingRestMs);
     const checkpoint = await readUnstampedCheckpoint(deps.db, origin);
     if (checkpoint === undefined) {
       if (state.state !== 'idle') show({ ...last, state: 'idle' });
-      return deps.pollMs ?? 100;
+      return pollMs;
     }
-    windowBegan = clock.nowMs();
+    if (restMs > 0 && !checkpoint.completesBatch) return Math.min(restMs, pollMs);
+    stampedAt = clock.nowMs();
+    if (checkpoint.completesBatch) completedAt = stampedAt;
     show({ ...last, state: 'stamping' });
     const imprint = createHash('sha256').update(parseNote(checkpoint.note).text, 'utf8').digest();
     // A crash here loses a token that nobody saw; the next run asks for another.
@@ -125,22 +134,23 @@ export async function runStampLoop(
 
   try {
     while (!control.signal.aborted && clock.nowMs() < endsAt) {
-      let pauseMs: number;
       try {
-        pauseMs = await step();
+        const pauseMs = await step();
         attempts = 0;
+        if (pauseMs > 0) await wake.wait(pauseMs, control.signal);
       } catch (caught) {
         if (control.signal.aborted) return;
         const error = asStoreError(caught);
         if (!(error instanceof ProoflineError) || !error.entry.retryable) throw error;
-        pauseMs = Math.min(FIRST_BACKOFF_MS * 2 ** attempts++, MAX_BACKOFF_MS);
+        const pauseMs = Math.min(FIRST_BACKOFF_MS * 2 ** attempts++, MAX_BACKOFF_MS);
         const nextAt = new Date(clock.nowMs() + pauseMs).toISOString();
         const failure = { code: error.code, detail: error.detail.slice(0, MAX_DETAIL), attempts, nextAt };
         show({ ...state, state: 'waiting', failure });
+        await delay(pauseMs, undefined, { signal: control.signal }).catch(() => undefined);
       }
-      if (pauseMs > 0) await delay(pauseMs, undefined, { signal: control.signal }).catch(() => undefined);
     }
   } finally {
     clearInterval(beat);
+    await wake.close();
   }
 }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Db } from '../../store/pool.ts';
-import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
-import { createLeafWake } from './leaf-wake.ts';
+import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
+import type { Db } from './pool.ts';
+import { createWake } from './wake.ts';
 
 const LONG_MS = 600_000;
 const never = new AbortController().signal;
@@ -16,9 +16,9 @@ afterAll(() => test.drop());
 
 const notify = () => db.query("SELECT pg_notify('proofline_leaf', '')");
 
-describe('the wake of the integrator', () => {
+describe('a wake', () => {
   it('rings when it begins to listen, and at each notification, also one that nobody waited for', async () => {
-    const wake = createLeafWake(db);
+    const wake = createWake(db, 'proofline_leaf');
     await wake.wait(LONG_MS, never);
     const waiting = wake.wait(LONG_MS, never);
     await notify();
@@ -29,7 +29,7 @@ describe('the wake of the integrator', () => {
   });
 
   it('ends its wait after the time given, and at once when aborted', async () => {
-    const wake = createLeafWake(db);
+    const wake = createWake(db, 'proofline_leaf');
     await wake.wait(LONG_MS, never);
     await wake.wait(20, never);
     const abort = new AbortController();
@@ -41,7 +41,7 @@ describe('the wake of the integrator', () => {
   });
 
   it('outlives the loss of its connection', async () => {
-    const wake = createLeafWake(db);
+    const wake = createWake(db, 'proofline_leaf');
     await wake.wait(LONG_MS, never);
     const { rowCount } = await db.query(
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN proofline_leaf' AND datname = current_database()",

@@ -1,18 +1,18 @@
-/** Wakes the integrator when leaves are queued. Losing the connection costs at most one poll of delay, never a leaf. */
-import { listen } from '../../store/listen.ts';
-import type { Db } from '../../store/pool.ts';
+/** Wakes a loop when a channel says so. Losing the connection costs at most one poll of delay, never work. */
+import { type Channel, listen } from './listen.ts';
+import type { Db } from './pool.ts';
 
-export interface LeafWake {
+export interface Wake {
   /** Resolves at the first ring since the last call, after `timeoutMs`, or when `signal` aborts. */
   wait(timeoutMs: number, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
 /** Listens on one connection of the pool; each connection begins with a ring, since what was queued before rang for nobody. */
-export function createLeafWake(db: Db): LeafWake {
+export function createWake(db: Db, channel: Channel): Wake {
   let isRung = false;
   let ring: (() => void) | undefined;
-  const listening = listen(db, ['proofline_leaf'], () => {
+  const listening = listen(db, [channel], () => {
     isRung = true;
     ring?.();
   });
