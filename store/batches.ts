@@ -269,8 +269,8 @@ export interface EvidenceArm {
 
 /**
  * Asks, under the lock that `advanceEvidence` holds while it decides, whether the batch's evidence is complete; if
- * not, arms it to be woken once. Whatever lands later then finds it armed: the two cannot miss each other.
- * Lock order: log_progress, then the batch row.
+ * not, arms it to be woken once. Whatever lands later then finds it armed: the two cannot miss each other. Everybody's
+ * evidence waits for that lock, so members are read of PREFERRED batches alone. Lock order: log_progress, then the batch row.
  */
 export async function armBatch(tx: Tx, batch: BatchId, origin: string, now: string): Promise<EvidenceArm> {
   const { rows: progress } = await tx.query(
@@ -283,9 +283,10 @@ export async function armBatch(tx: Tx, batch: BatchId, origin: string, now: stri
        SELECT a.id, d.deadline, a.leaves_pending = 0 AND coalesce(a.max_leaf_index, -1) < $2::bigint
          AND (a.anchor_policy = 'NONE' OR coalesce(a.max_leaf_index, -1) < $3::bigint OR d.deadline <= $4::timestamptz) AS complete
        FROM batches a, LATERAL (
-         SELECT min(p.anchor_deadline) AS deadline FROM seals s JOIN proofs p ON p.id = s.proof_id
-         WHERE s.batch_id = a.id AND p.anchor_policy = 'PREFERRED' AND p.state IN ('SEALED', 'TIMESTAMPED')
-           AND NOT EXISTS (SELECT FROM licence_queue q WHERE q.proof_id = p.id) AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)) d
+         SELECT CASE WHEN a.anchor_policy = 'PREFERRED' THEN (
+           SELECT min(p.anchor_deadline) FROM seals s JOIN proofs p ON p.id = s.proof_id
+           WHERE s.batch_id = a.id AND p.state IN ('SEALED', 'TIMESTAMPED')
+             AND NOT EXISTS (SELECT FROM licence_queue q WHERE q.proof_id = p.id) AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)) END AS deadline) d
        WHERE a.id = $1) w
      WHERE b.id = w.id RETURNING w.complete, w.deadline`,
     [batch, (progress[0]?.timestamp_cursor ?? 0n).toString(), (progress[0]?.anchor_cursor ?? 0n).toString(), now],
