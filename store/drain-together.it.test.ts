@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type pg from 'pg';
 import type { Clock } from '../domain/clock.ts';
 import type { BatchId } from '../domain/ids.ts';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
 import { baseGrant } from '../test/support/grants.ts';
+import { holdTransaction } from '../test/support/held-transaction.ts';
 import { coverLeaves, seedQueuedProofs } from '../test/support/queued-proofs.ts';
 import { type SeededTenant, seedTenant } from '../test/support/seed.ts';
 import { drainTogether } from './drain-together.ts';
@@ -57,27 +57,8 @@ const call = (batchId?: BatchId) =>
   });
 
 /** Another process holds the tenant; `waiter` is the backend that waits for it. */
-async function holdTenant(): Promise<{ waiter(): Promise<number>; letGo(): Promise<void> }> {
-  const client: pg.PoolClient = await owner.connect();
-  await client.query('BEGIN');
-  await client.query('SELECT FROM tenants WHERE id = $1 FOR NO KEY UPDATE', [tenant.tenantId]);
-  const { rows } = await client.query('SELECT pg_current_xact_id()::text AS xid');
-  return {
-    async waiter() {
-      for (;;) {
-        const { rows: waiting } = await owner.query(
-          'SELECT pid FROM pg_locks WHERE NOT granted AND transactionid = $1::text::xid',
-          [rows[0].xid],
-        );
-        if (waiting.length > 0) return waiting[0].pid;
-      }
-    },
-    async letGo() {
-      await client.query('COMMIT');
-      client.release();
-    },
-  };
-}
+const holdTenant = () =>
+  holdTransaction(owner, 'SELECT FROM tenants WHERE id = $1 FOR NO KEY UPDATE', [tenant.tenantId]);
 
 describe('callers of one tenant', () => {
   it('that come while a drain is under way share the next one, which sees what they brought', async () => {
@@ -88,7 +69,7 @@ describe('callers of one tenant', () => {
     for (let i = 0; i < 5; i++) batches.push(await queue(3));
     const woken = await queue(1);
     const later = batches.slice(1).map((batch) => call(batch));
-    await other.letGo();
+    await other.commit();
     // The first drain had read its units before; what queued of them until it had the lock is its own.
     expect(await first).toMatchObject({ drafted: 18, more: false });
     const nothing = { drafted: 0, waiting: 0, batchesServed: [], more: false };
@@ -113,7 +94,7 @@ describe('callers of one tenant', () => {
     await db.query('SELECT pg_terminate_backend($1)', [killed]);
     await expect(second).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
     await expect(third).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
-    await other.letGo();
+    await other.commit();
     expect(await call(mine)).toMatchObject({ drafted: 2 });
     const { rows } = await owner.query('SELECT count(*)::int AS wakes FROM outbox');
     expect(rows).toEqual([{ wakes: 0 }]);
@@ -129,7 +110,7 @@ describe('callers of one tenant', () => {
     await db.query('SELECT pg_terminate_backend($1)', [pid]);
     await expect(first).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
     await other.waiter();
-    await other.letGo();
+    await other.commit();
     expect((await Promise.all(shared)).map(({ drafted }) => drafted)).toEqual([6, 0, 0]);
     const { rows } = await owner.query('SELECT workflow_id FROM outbox');
     expect(rows).toHaveLength(1);

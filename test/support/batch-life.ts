@@ -67,13 +67,16 @@ export function createBatchLife(test: TestDatabase) {
         if (after === undefined) return;
       }
     },
-    async seal(batch: BatchId): Promise<void> {
+    async sealMembers(batch: BatchId): Promise<void> {
       await life.freeze(batch);
       for (;;) {
         const chunk = await readUnsealed(db, batch, SEAL_CHUNK);
-        if (chunk.length === 0) break;
+        if (chunk.length === 0) return;
         await storeSeals(db, { batch, seals: chunk.map((u) => ({ ...u, signature: randomBytes(64) })), now: now() });
       }
+    },
+    async seal(batch: BatchId): Promise<void> {
+      await life.sealMembers(batch);
       await inTransaction(db, async (tx) => {
         await armBatch(tx, batch, origin, now());
         await markSealed(tx, batch, now());
