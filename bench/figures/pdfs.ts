@@ -1,27 +1,16 @@
-import { constants, createPrivateKey, randomBytes, randomUUID, sign } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { CertificateView } from '../../activities/rendering/certificate-view.ts';
 import type { PdfSignatureAlg } from '../../activities/rendering/cms.ts';
 import { loadFonts } from '../../activities/rendering/fonts.ts';
 import { renderCertificate } from '../../activities/rendering/render-certificate.ts';
-import {
-  PDF_LEVELS,
-  type PdfAuthority,
-  type PdfKey,
-  type SignPdfOptions,
-  signPdf,
-} from '../../activities/rendering/sign-pdf.ts';
-import { equalBytes } from '../../domain/bytes.ts';
+import { PDF_LEVELS, type SignPdfOptions, signPdf } from '../../activities/rendering/sign-pdf.ts';
 import { canonicalBytes } from '../../domain/canonical-json.ts';
 import { CERTIFICATE_TYPE, type CertificatePayload } from '../../domain/certificate.ts';
-import { systemClock, toMicros } from '../../domain/clock.ts';
 import type { ProofId, TenantId } from '../../domain/ids.ts';
-import { createVerificationCache } from '../../domain/timestamp/cache.ts';
-import { readCertificate } from '../../domain/timestamp/certificate.ts';
-import { buildTimestampRequest } from '../../domain/timestamp/request.ts';
-import { readTimestampResponse } from '../../domain/timestamp/token.ts';
-import { answerQuery, type TsaAuthority } from '../../local/tsa/answer-query.ts';
-import { makeCa, makeCrl, makeLeaf, type TestCa } from '../../local/tsa/authority-certificates.ts';
-
+import type { TsaAuthority } from '../../local/tsa/answer-query.ts';
+import { makeCa, type TestCa } from '../../local/tsa/authority-certificates.ts';
+import { makeAuthority } from '../../local/tsa/make-authority.ts';
+import { inProcess, listOf, makeDocumentKey } from '../../local/tsa/sign-documents.ts';
 import type { BenchContext, Section } from '../figure.ts';
 import { show } from '../statistics.ts';
 
@@ -30,18 +19,11 @@ const NAMES: Readonly<Record<PdfSignatureAlg, string>> = {
   RS256: 'RSA-2048',
   PS256: 'RSA-2048 PSS',
 };
-const RSA = {
-  name: 'RSASSA-PKCS1-v1_5',
-  modulusLength: 2_048,
-  publicExponent: Uint8Array.of(1, 0, 1),
-  hash: 'SHA-256',
-};
-const EC = { name: 'ECDSA', namedCurve: 'P-256' };
-
 /** Certificates a second that one core draws, signs and timestamps, and bytes of each level by algorithm. */
 export async function measurePdfs({ quick }: BenchContext): Promise<Section> {
   const fonts = loadFonts();
-  const tsa = await makeAuthority();
+  const root = await makeCa('Bench timestamp root');
+  const tsa = { root, ...(await makeAuthority(root)) };
   const count = quick ? 60 : 300;
   const table = [['key', 'B-T per s and core', 'ms of CPU each', ...PDF_LEVELS.map((level) => `bytes at ${level}`)]];
   for (const alg of ['ES256', 'RS256', 'PS256'] as const) {
@@ -122,72 +104,23 @@ function newView(): CertificateView {
   };
 }
 
-async function optionsFor(alg: PdfSignatureAlg, tsa: Authority): Promise<SignPdfOptions> {
+async function optionsFor(
+  alg: PdfSignatureAlg,
+  tsa: { root: TestCa; authority: TsaAuthority },
+): Promise<SignPdfOptions> {
   const root = await makeCa('Bench signing root');
-  const keys = (await crypto.subtle.generateKey(alg === 'ES256' ? EC : RSA, true, ['sign', 'verify'])) as CryptoKeyPair;
-  const leaf = await makeLeaf(root, keys.publicKey, { purposes: [] });
-  const pkcs8 = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey));
-  const privateKey = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' });
-  const how =
-    alg === 'PS256' ? { key: privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 } : privateKey;
-  const key: PdfKey = {
-    alg,
-    chain: [leaf, root.der],
-    sign: async (attributes) => new Uint8Array(sign('sha256', attributes, how)),
-  };
+  const key = await makeDocumentKey(root, alg);
   const cas = [root, tsa.root];
   return {
     level: 'B-LTA',
     key,
-    authority: inProcess(tsa),
+    authority: inProcess(tsa.authority),
     name: 'Proofline',
     at: '2026-11-23T04:23:12.000000Z',
     revocation: {
-      fetchRevocation: (certificate) => listFor(certificate, cas),
+      fetchRevocation: (certificate) => listOf(cas, certificate, Date.now()),
       roots: [root.der, tsa.root.der],
       nowMicros: () => BigInt(Date.now()) * 1_000n,
     },
   };
-}
-
-interface Authority {
-  readonly root: TestCa;
-  readonly authority: TsaAuthority;
-}
-
-async function makeAuthority(): Promise<Authority> {
-  const root = await makeCa('Bench timestamp root');
-  const keys = await crypto.subtle.generateKey(EC, true, ['sign', 'verify']);
-  const pkcs8 = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey));
-  const key = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' });
-  const authority: TsaAuthority = {
-    certificate: await makeLeaf(root, keys.publicKey),
-    chain: [root.der],
-    sign: async (bytes) => new Uint8Array(sign('sha256', bytes, key)),
-    signatureAlgorithm: 'ES256',
-    policy: '1.3.6.1.4.1.99999.1.1',
-    clock: systemClock(),
-    random: (length) => new Uint8Array(randomBytes(length)),
-  };
-  return { root, authority };
-}
-
-function inProcess(tsa: Authority): PdfAuthority {
-  return {
-    async stamp(imprint) {
-      const query = buildTimestampRequest({ imprint, nonce: new Uint8Array(randomBytes(8)) });
-      const reply = await answerQuery(tsa.authority, query, undefined, new Uint8Array(randomBytes(12)));
-      const { token } = readTimestampResponse(reply);
-      if (token === undefined) throw new Error('the authority of the benchmark refused');
-      return { token, genTime: toMicros(BigInt(Date.now()) * 1_000n) };
-    },
-  };
-}
-
-function listFor(certificate: Uint8Array, cas: readonly TestCa[]): Promise<Uint8Array> {
-  const cache = createVerificationCache(8);
-  const { issuer } = readCertificate(certificate, cache);
-  const ca = cas.find(({ der }) => equalBytes(readCertificate(der, cache).subject, issuer));
-  if (ca === undefined) throw new Error('a certificate of none of the authorities');
-  return makeCrl(ca, [], { thisUpdate: new Date(), nextUpdate: new Date(Date.now() + 86_400_000) });
 }

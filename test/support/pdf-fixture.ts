@@ -1,5 +1,4 @@
 /** What a PDF needs to be signed in a test: keys of each algorithm, an authority, revocation lists; nothing on disk, no socket. */
-import { constants, createPrivateKey, randomBytes, sign } from 'node:crypto';
 import type { CertificateView } from '../../activities/rendering/certificate-view.ts';
 import type { PdfSignatureAlg } from '../../activities/rendering/cms.ts';
 import type { FetchRevocation } from '../../activities/rendering/collect-validation.ts';
@@ -8,21 +7,9 @@ import { canonicalBytes } from '../../domain/canonical-json.ts';
 import { CERTIFICATE_TYPE, type CertificatePayload } from '../../domain/certificate.ts';
 import { toMicros } from '../../domain/clock.ts';
 import type { ProofId, TenantId } from '../../domain/ids.ts';
-import { createVerificationCache } from '../../domain/timestamp/cache.ts';
-import { readCertificate } from '../../domain/timestamp/certificate.ts';
-import { buildTimestampRequest } from '../../domain/timestamp/request.ts';
-import { readTimestampResponse, readTimestampToken, readTstInfo } from '../../domain/timestamp/token.ts';
-import { answerQuery, type TsaAuthority } from '../../local/tsa/answer-query.ts';
-import { makeCa, makeCrl, makeLeaf, type TestCa } from '../../local/tsa/authority-certificates.ts';
-import { nodeSigner } from '../../local/tsa/sign-in-process.ts';
+import { makeCa, type TestCa } from '../../local/tsa/authority-certificates.ts';
+import { inProcess, listOf, makeDocumentKey } from '../../local/tsa/sign-documents.ts';
 import { makeTestAuthority, type TestAuthority } from '../../local/tsa/test-authority.ts';
-
-const KEYS: Readonly<Record<PdfSignatureAlg, EcKeyGenParams | RsaHashedKeyGenParams>> = {
-  ES256: { name: 'ECDSA', namedCurve: 'P-256' },
-  RS256: { name: 'RSASSA-PKCS1-v1_5', modulusLength: 2048, publicExponent: Uint8Array.of(1, 0, 1), hash: 'SHA-256' },
-  // The certificate says rsaEncryption, as those of customers' modules do; the signature alone is PSS.
-  PS256: { name: 'RSASSA-PKCS1-v1_5', modulusLength: 2048, publicExponent: Uint8Array.of(1, 0, 1), hash: 'SHA-256' },
-};
 
 export interface PdfFixture {
   readonly root: TestCa;
@@ -42,29 +29,14 @@ export async function makePdfFixture(
   now: () => number = () => Date.now(),
 ): Promise<PdfFixture> {
   const root = await makeCa('Proofline test signing root');
-  const keys = (await crypto.subtle.generateKey(KEYS[alg], true, ['sign', 'verify'])) as CryptoKeyPair;
-  const leaf = await makeLeaf(root, keys.publicKey, { purposes: [] });
-  const pkcs8 = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey));
-  const privateKey = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' });
-  const options =
-    alg === 'PS256' ? { key: privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 } : privateKey;
-  const key: PdfKey = {
-    alg,
-    chain: [leaf, root.der],
-    sign: async (attributes) => new Uint8Array(sign('sha256', attributes, options)),
-  };
+  const key: PdfKey = await makeDocumentKey(root, alg);
   const tsa = await makeTestAuthority();
   const authority = inProcess({
     ...tsa.authority,
     clock: { nowMs: now, nowMicros: () => toMicros(BigInt(now()) * 1000n) },
   });
   const cas = [root, tsa.root, tsa.issuer];
-  const fetchRevocation: FetchRevocation = async (certificate) => {
-    const { issuer } = readCertificate(certificate, createVerificationCache(1));
-    const ca = cas.find((c) => Buffer.from(readCertificate(c.der, createVerificationCache(1)).subject).equals(issuer));
-    if (ca === undefined) throw new Error('a certificate of none of ours');
-    return makeCrl(ca, [], { thisUpdate: new Date(now()), nextUpdate: new Date(now() + 86_400_000) });
-  };
+  const fetchRevocation: FetchRevocation = async (certificate) => listOf(cas, certificate, now());
   const roots = [root.der, tsa.root.der];
   return {
     root,
@@ -83,23 +55,6 @@ export async function makePdfFixture(
     },
   };
 }
-
-/** An authority that answers without a socket. Its tokens are not verified here: the pool does that. */
-export function inProcess(tsa: TsaAuthority): PdfAuthority {
-  return {
-    async stamp(imprint) {
-      const query = buildTimestampRequest({ imprint, nonce: new Uint8Array(randomBytes(8)) });
-      const { token } = readTimestampResponse(
-        await answerQuery(tsa, query, undefined, new Uint8Array(randomBytes(12))),
-      );
-      if (token === undefined) throw new Error('the authority refused');
-      const { genTime } = readTstInfo(readTimestampToken(token).eContent ?? new Uint8Array(0));
-      return { token, genTime: toMicros(genTime.epochMicros) };
-    },
-  };
-}
-
-export { nodeSigner };
 
 const PROOF = '9b2f6a5e-3c4d-4e5f-8a9b-0c1d2e3f4a5b' as ProofId;
 const BASE = 'https://proofs.example.org/v1';
