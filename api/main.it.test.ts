@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
 import { seedTenant } from '../test/support/seed.ts';
+import { until } from '../test/support/until.ts';
 import { clientOf } from './test-client.ts';
 
 let database: TestDatabase;
@@ -54,11 +55,12 @@ const settings = async (): Promise<Record<string, string>> => ({
 });
 
 async function untilReady(port: string | undefined): Promise<void> {
-  for (;;) {
-    const ready = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
-    if (ready?.status === 200) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  const status = () =>
+    fetch(`http://127.0.0.1:${port}/readyz`).then(
+      (response) => response.status,
+      () => 0,
+    );
+  await until(status, (code) => code === 200);
 }
 
 describe('the API process', () => {

@@ -4,6 +4,7 @@ import { register } from 'prom-client';
 import type { SetupReport } from '../activities/ledger/check-setup.ts';
 import { systemClock } from '../domain/clock.ts';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
+import { until } from '../test/support/until.ts';
 import { watchLedger } from './watch-ledger.ts';
 
 const ORIGIN = 'log.example/watch';
@@ -39,8 +40,10 @@ it('shows the runway, the cost of a proof and the setup, and refuses to send whi
   expect(() => watch.requireSetup()).toThrow(
     expect.objectContaining({ code: 'LEDGER_SETUP_INVALID', detail: 'there is no topic 0.0.7' }),
   );
-  while ((await shown('proofline_ledger_payer_runway_days')) !== '5')
-    await new Promise((resolve) => setTimeout(resolve, 20));
+  await until(
+    () => shown('proofline_ledger_payer_runway_days'),
+    (days) => days === '5',
+  );
   expect(await shown('proofline_anchor_tinybars_per_proof')).toBe('20');
   expect(await shown('proofline_anchor_tinybars')).toBe('100');
   expect(await shown('proofline_ledger_mirror_lag_seconds', '{mirror="http://m"}')).toBe('2.5');

@@ -87,7 +87,7 @@ describe('a key at the signer', () => {
     expect(before.keyRef).toBe('signer://hedera-submit@1');
     await rotateKey(folder, 'hedera-submit', clock);
     const primary = () => keys.resolve('signer://hedera-submit');
-    const after = await until(primary, ({ keyRef }) => keyRef === 'signer://hedera-submit@2');
+    const after = await until(primary, ({ keyRef }) => keyRef === 'signer://hedera-submit@2', 15_000);
     const body = submitBody(`pl1|${'0'.repeat(16)}|1|${'A'.repeat(43)}`);
     const pinned = await keys.resolve('signer://hedera-submit@1');
     for (const key of [before, after, pinned]) {

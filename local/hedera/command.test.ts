@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { until } from '../../test/support/until.ts';
 
 interface Network {
   readonly nodes: Record<string, string>;
@@ -196,7 +197,7 @@ describe('the command', () => {
         () => true,
         () => false,
       );
-    while (await answers()) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(answers, (isThere) => !isThere);
   });
 
   it.each([[[]], [['--port-base', 'x']], [['--port-base', '80']], [['--port-base', '21000', '--clock', 'sundial']]])(

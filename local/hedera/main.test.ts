@@ -12,6 +12,7 @@ import { parseLedgerConfig } from '../../activities/ledger/ledger-config.ts';
 import { createSignerClient, type Signer } from '../../activities/sealing/signer-client.ts';
 import { systemClock } from '../../domain/clock.ts';
 import { buildAnchorMessage } from '../../domain/ledger/anchor-message.ts';
+import { until } from '../../test/support/until.ts';
 import { type RunningSigner, startSigner } from '../signer/start-signer.ts';
 
 let folder: string;
@@ -54,10 +55,10 @@ async function startProcess(): Promise<void> {
       (response) => response.ok,
       () => false,
     );
-  while (!(await answers())) {
+  await until(answers, (isThere) => {
     if (child.exitCode !== null) throw new Error(`the process ended with ${child.exitCode}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+    return isThere;
+  });
 }
 
 async function stopProcess(signal: NodeJS.Signals): Promise<void> {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { until } from '../../test/support/until.ts';
 import { newPasswords, startPostgres } from './start-postgres.ts';
 
 async function query(url: string, sql: string): Promise<Record<string, unknown>[]> {
@@ -61,8 +62,10 @@ describe('startPostgres', () => {
       await query(url, 'CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)');
       const killed = postgres.pid();
       process.kill(killed ?? 0, 'SIGKILL');
-      while (postgres.pid() === killed || states.at(-1) !== 'up')
-        await new Promise((resolve) => setTimeout(resolve, 20));
+      await until(
+        () => ({ pid: postgres.pid(), state: states.at(-1) }),
+        ({ pid, state }) => pid !== killed && state === 'up',
+      );
       expect(await query(url, 'SELECT n FROM kept')).toEqual([{ n: 7 }]);
     } finally {
       await postgres.stop();

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { until } from '../../test/support/until.ts';
 import { type Guard, startGuard } from './guard.ts';
 import { type PartSpec, type PartState, runPart } from './part.ts';
 import { freePort } from './ports.ts';
@@ -38,7 +39,10 @@ describe('a part', () => {
     const part = await runPart(spec, { guard, restart: true, onState: (_name, state) => states.push(state) });
     const first = part.pid() ?? 0;
     process.kill(first, 'SIGKILL');
-    while (states.filter((state) => state === 'up').length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+    await until(
+      () => states,
+      (seen) => seen.filter((state) => state === 'up').length === 2,
+    );
     expect(part.pid()).not.toBe(first);
     expect(await acceptsTcp(port)).toBe(true);
     await part.stop();

@@ -1,9 +1,10 @@
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { NativeConnection, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
 import { bundleWorkflows } from '../../workers/bundle.ts';
 import { translateErrors } from '../../workers/translate-errors.ts';
 import { POLICIES, type Pool } from '../../workflows/policies.ts';
 import { temporalForTest } from './temporal.ts';
+import { until } from './until.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: what Worker.create takes
 export type StandIns = Record<string, (...args: any[]) => Promise<unknown>>;
@@ -68,4 +69,10 @@ export async function createWorkflowTest(server?: {
       await connection.close();
     },
   };
+}
+
+/** Resolves once the run shows this failure code. */
+export async function untilFailureCode(handle: WorkflowHandle, code: string): Promise<void> {
+  const shown = async () => (await handle.describe()).searchAttributes.FailureCode?.[0];
+  await until(shown, (seen) => seen === code);
 }

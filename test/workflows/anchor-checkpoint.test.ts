@@ -5,7 +5,8 @@ import { ProoflineError } from '../../domain/errors.ts';
 import { workflowIds } from '../../domain/ids.ts';
 import { anchorCommanded, retryAnchor, retryNow } from '../../workflows/messages.ts';
 import { keepHistory } from '../support/keep-history.ts';
-import { createWorkflowTest, type StandIns, type WorkflowTest } from '../support/workflow-run.ts';
+import { until } from '../support/until.ts';
+import { createWorkflowTest, type StandIns, untilFailureCode, type WorkflowTest } from '../support/workflow-run.ts';
 
 let temporal: WorkflowTest;
 beforeAll(async () => {
@@ -58,15 +59,6 @@ async function start(): Promise<WorkflowHandle> {
     taskQueue: temporal.workflowQueue,
     args: [{ origin, size: '42' }],
   });
-}
-
-/** Waits until the run shows this failure code. */
-async function untilFailureCode(handle: WorkflowHandle, code: string): Promise<void> {
-  for (;;) {
-    const { searchAttributes } = await handle.describe();
-    if (searchAttributes.FailureCode?.[0] === code) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 describe('anchorCheckpoint', () => {
@@ -189,7 +181,10 @@ describe('anchorCheckpoint', () => {
       expect(calls).toEqual(['prepareAnchor', 'submitAnchor', 'awaitAnchorReceipt', 'confirmAnchor', 'settleAnchor']);
       // A decision that Postgres refused leaves it where it is.
       await handle.signal(anchorCommanded);
-      while (calls.length < 6) await new Promise((resolve) => setTimeout(resolve, 20));
+      await until(
+        () => calls,
+        ({ length }) => length === 6,
+      );
       await untilFailureCode(handle, 'LEDGER_SUSPECT');
       await handle.signal(anchorCommanded);
       await handle.result();

@@ -4,7 +4,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { workflowIds } from '../../domain/ids.ts';
 import { retryAnchor } from '../../workflows/messages.ts';
 import { keepHistory } from '../support/keep-history.ts';
-import { createWorkflowTest, type WorkflowTest } from '../support/workflow-run.ts';
+import { createWorkflowTest, untilFailureCode, type WorkflowTest } from '../support/workflow-run.ts';
 
 let temporal: WorkflowTest;
 beforeAll(async () => {
@@ -31,14 +31,6 @@ async function start(): Promise<WorkflowHandle> {
     taskQueue: temporal.workflowQueue,
     args: [{ origin, size: '42' }],
   });
-}
-
-async function untilFailureCode(handle: WorkflowHandle, code: string): Promise<void> {
-  for (;;) {
-    const { searchAttributes } = await handle.describe();
-    if (searchAttributes.FailureCode?.[0] === code) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 describe('anchorContract', () => {

@@ -5,6 +5,7 @@ import type { CertifyProofsResult } from '../../activities/certificates/certify-
 import { ProoflineError } from '../../domain/errors.ts';
 import { commandsApplied, evidenceComplete, licencesGranted, retryNow } from '../../workflows/messages.ts';
 import { keepHistory } from '../support/keep-history.ts';
+import { until } from '../support/until.ts';
 import { createWorkflowTest, type StandIns, type WorkflowTest } from '../support/workflow-run.ts';
 
 let temporal: WorkflowTest;
@@ -44,11 +45,11 @@ async function start(): Promise<WorkflowHandle> {
 
 /** Waits until the history holds `count` events of a type. */
 async function untilEvents(handle: WorkflowHandle, type: string, count: number): Promise<void> {
-  for (;;) {
+  const seen = async () => {
     const { events } = await handle.fetchHistory();
-    if ((events ?? []).filter((event) => event[type as keyof typeof event] != null).length >= count) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+    return (events ?? []).filter((event) => event[type as keyof typeof event] != null).length;
+  };
+  await until(seen, (events) => events >= count);
 }
 
 const untilWaiting = (handle: WorkflowHandle, activities: number) =>

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { countAlarms } from '../../../store/alarms.ts';
 import { ORIGIN, useAnchorWorld } from '../../../test/support/anchor-world.ts';
+import { until } from '../../../test/support/until.ts';
 import { createTopicWalk } from '../walk-topic.ts';
 
 const world = useAnchorWorld();
@@ -97,7 +98,10 @@ describe('the walk along the topic', () => {
       const ledger = world.ledger({ config });
       const before = world.messages().length;
       await ledger.submit(await ledger.prepare(message));
-      while (world.messages().length === before) await new Promise((resolve) => setTimeout(resolve, 5));
+      await until(
+        () => world.messages().length,
+        (count) => count > before,
+      );
     };
     await send('hello');
     await send('hello', { payerAccountId: rich, payerKeyRef: 'signer://stranger' });

@@ -158,7 +158,9 @@ describe('nodes', () => {
   });
 
   it('stay as they are known while no mirror tells the address book', async () => {
-    const mirror = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1').unref();
+    const mirror = createServer((socket) => socket.destroy())
+      .listen(0, '127.0.0.1')
+      .unref();
     await once(mirror, 'listening');
     const { port } = mirror.address() as AddressInfo;
     const ledger = world.ledger({ config: { mirrorGrpc: [`127.0.0.1:${port}`], addressBookRefreshMs: 50 } });
