@@ -52,7 +52,7 @@ const WORKER = {
   contractWindowMs: optional('PROOFLINE_CONTRACT_WINDOW_MS', intervalMs, 3_600_000),
   licenseIssuersFile: required('PROOFLINE_LICENSE_ISSUERS_FILE', readText),
   workflowBundleFile: optional('PROOFLINE_WORKFLOW_BUNDLE_FILE', readText, undefined as string | undefined),
-  checkpointIntervalMs: optional('PROOFLINE_CHECKPOINT_INTERVAL_MS', intervalMs, 200),
+  checkpointIntervalMs: optional('PROOFLINE_CHECKPOINT_INTERVAL_MS', intervalMs, 75),
   timestampWindowMs: optional('PROOFLINE_TIMESTAMP_WINDOW_MS', intervalMs, 1_000),
   pdfSignerName: optional('PROOFLINE_PDF_SIGNER_NAME', readText, 'Proofline'),
   // Bytes of room for a token in a PDF.
