@@ -23,6 +23,7 @@ export function describeCommand(
     reason,
     state: stateOf(record),
     matched,
+    counted: record.is_counted,
     // Proofs that a filter has yet to reach are pending too, as far as they still match when their turn comes.
     pending: record.is_expanded ? pending : Math.max(pending, matched - applied - refused),
     applied,

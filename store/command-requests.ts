@@ -41,12 +41,22 @@ export type RequestOutcome =
   /** Nothing was written: these are nobody's proofs, or another tenant's. */
   | { readonly outcome: 'unknown'; readonly unknown: readonly ProofId[] };
 
-/** Writes the request, its commands and their audit entry in one transaction. As proofline_api. Key (actor, idempotency key). */
-export async function requestCommands(db: Queryable, request: CommandRequest): Promise<RequestOutcome> {
+/** Proofs of a tenant that are counted while the asker waits, some tenths of a second; what lies behind is counted as it is expanded. */
+const COUNT_ROWS = 200_000;
+
+/**
+ * Writes the request, its commands and their audit entry in one transaction. As proofline_api. Key (actor, idempotency key).
+ * A filter is counted over the newest `countRows` proofs that it may mean.
+ */
+export async function requestCommands(
+  db: Queryable,
+  request: CommandRequest,
+  countRows = COUNT_ROWS,
+): Promise<RequestOutcome> {
   const { target } = request;
   const rows = await ask<{ outcome: RequestOutcome['outcome']; request: CommandId; unknown: ProofId[] }>(
     db,
-    'SELECT * FROM request_proof_commands($1, $2, $3, $4, $5, $6::uuid[], $7, $8, $9, $10)',
+    'SELECT * FROM request_proof_commands($1, $2, $3, $4, $5, $6::uuid[], $7, $8, $9, $10, $11)',
     [
       request.id,
       request.verb,
@@ -58,6 +68,7 @@ export async function requestCommands(db: Queryable, request: CommandRequest): P
       request.idempotencyKey ?? null,
       request.bodyHash,
       request.at,
+      countRows,
     ],
   );
   const row = rows[0];
@@ -72,8 +83,10 @@ export interface CommandRecord {
   readonly actor: string;
   readonly reason: string;
   readonly by_filter: boolean;
-  /** Proofs named, or matched by the filter when it was asked. */
+  /** Proofs named, or matched by the filter: each as it was when the count came to it. */
   readonly matched: number;
+  /** Whether `matched` is all of them; else they are at least so many. */
+  readonly is_counted: boolean;
   readonly is_expanded: boolean;
   readonly created_at: string;
   readonly pending: number;

@@ -316,7 +316,7 @@ export interface paths {
         put?: never;
         /**
          * One verb for up to 1000 proofs, or for all that a filter matches
-         * @description For support. Either `proofs` or `filter`. Each proof has its own outcome; a filter is worked through 1000 at a time, on the proofs that still match when their turn comes.
+         * @description For support. Either `proofs` or `filter`. Each proof has its own outcome; a filter is worked through in steps of at most 1000, on the proofs that still match when their turn comes; several filters take turns.
          */
         post: operations["commandProofs"];
         delete?: never;
@@ -1126,8 +1126,11 @@ export interface components {
             reason: string;
             /** @enum {string} */
             state: "PENDING" | "APPLIED" | "APPLIED_IN_PART" | "REFUSED";
-            /** @description Proofs named, or matched by the filter when it was asked. */
+            /** @description Proofs named, or matched by the filter, each as it was when it was counted. */
             matched: number;
+            /** @description Whether `matched` is the whole number. While it is not, at least so many match: a filter over more than 200,000 proofs is counted on as it is worked through. */
+            counted: boolean;
+            /** @description Of those that matched. */
             pending: number;
             applied: number;
             refused: number;

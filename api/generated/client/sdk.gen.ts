@@ -200,7 +200,7 @@ export const certifyWithoutAnchor = <ThrowOnError extends boolean = false>(optio
 /**
  * One verb for up to 1000 proofs, or for all that a filter matches
  *
- * For support. Either `proofs` or `filter`. Each proof has its own outcome; a filter is worked through 1000 at a time, on the proofs that still match when their turn comes.
+ * For support. Either `proofs` or `filter`. Each proof has its own outcome; a filter is worked through in steps of at most 1000, on the proofs that still match when their turn comes; several filters take turns.
  */
 export const commandProofs = <ThrowOnError extends boolean = false>(options: Options<CommandProofsData, ThrowOnError>) => (options.client ?? client).post<CommandProofsResponses, CommandProofsErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],

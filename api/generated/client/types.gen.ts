@@ -200,9 +200,16 @@ export type Command = {
     reason: string;
     state: 'PENDING' | 'APPLIED' | 'APPLIED_IN_PART' | 'REFUSED';
     /**
-     * Proofs named, or matched by the filter when it was asked.
+     * Proofs named, or matched by the filter, each as it was when it was counted.
      */
     matched: number;
+    /**
+     * Whether `matched` is the whole number. While it is not, at least so many match: a filter over more than 200,000 proofs is counted on as it is worked through.
+     */
+    counted: boolean;
+    /**
+     * Of those that matched.
+     */
     pending: number;
     applied: number;
     refused: number;
