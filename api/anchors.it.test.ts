@@ -38,6 +38,12 @@ beforeAll(async () => {
           submitKey: '',
           explorer: 'https://explorer.test',
         },
+        {
+          kind: 'hedera-contract/v1',
+          network: 'simulator',
+          contractId: '0.0.1005',
+          explorer: 'https://explorer.test',
+        },
       ],
       log: 'https://proofline.test/log',
       verifier: { source: 'x' },
@@ -47,38 +53,71 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 beforeEach(() =>
-  server.database.pool('proofline_owner').query('TRUNCATE anchors, anchor_attempts, anchor_commands, alarms CASCADE'),
+  server.database
+    .pool('proofline_owner')
+    .query(
+      'TRUNCATE anchors, anchor_attempts, contract_anchors, contract_attempts, anchor_commands, alarms, outbox CASCADE',
+    ),
 );
 
 const db = () => server.database.pool('proofline_worker');
 
-async function seedAnchor(size: number, state: string): Promise<void> {
-  const values = [TEST_ORIGIN, size, state, JSON.stringify({ status: 'WHY' }), clock.nowMicros()];
+/** What differs between the media: rows, routes, and the workflow that an audit entry names. */
+const MEDIA = [
+  {
+    medium: 'hcs',
+    path: '/v1/admin/anchors',
+    workflow: 'anchor',
+    anchors: 'anchors',
+    attempts: 'anchor_attempts',
+    own: { column: '"window"', value: 'express' },
+    shown: { window: 'express' },
+  },
+  {
+    medium: 'contract',
+    path: '/v1/admin/contract-anchors',
+    workflow: 'anchor-contract',
+    anchors: 'contract_anchors',
+    attempts: 'contract_attempts',
+    own: { column: 'carries_proofs', value: 'true' },
+    shown: { carriesProofs: true },
+  },
+] as const;
+type Medium = (typeof MEDIA)[number];
+
+async function seedAnchor({ anchors, attempts, own }: Medium, size: number, state: string): Promise<void> {
+  const failure = JSON.stringify({ status: 'WHY' });
+  const now = clock.nowMicros();
   await db().query(
-    `INSERT INTO anchors (origin, size, "window", state, attempt, failure, created_at, updated_at) VALUES ($1, $2, 'express', $3, 1, $4, $5, $5)`,
-    values,
+    `INSERT INTO ${anchors} (origin, size, ${own.column}, state, attempt, failure, created_at, updated_at) VALUES ($1, $2, $3, $4, 1, $5, $6, $6)`,
+    [TEST_ORIGIN, size, own.value, state, failure, now],
   );
   await db().query(
-    `INSERT INTO anchor_attempts (origin, size, attempt, state, transaction_id, prepared, signed_bytes, failure, confirmation, created_at, updated_at)
+    `INSERT INTO ${attempts} (origin, size, attempt, state, transaction_id, prepared, signed_bytes, failure, confirmation, created_at, updated_at)
      VALUES ($1, $2::bigint, 1, $3, '0.0.5@' || $2, '{}', '', $4, '{"mirrors":[{"mirror":"http://m","verdict":"mismatch","detail":"another message"}]}', $5, $5)`,
-    values,
+    [TEST_ORIGIN, size, state === 'PENDING' ? 'FAILED' : state, failure, now],
   );
 }
 
 /** Sends a verb and decides it as the anchor's workflow would. */
-async function command(send: Call, path: string, body: unknown, decide = true): Promise<Answer> {
-  const answer = send('POST', path, body);
+async function command(
+  { medium, path }: Medium,
+  send: Call,
+  verb: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  const answer = send('POST', `${path}/7/${verb}`, body, headers);
   let isAnswered = false;
   void answer.finally(() => {
     isAnswered = true;
   });
-  const size = BigInt(path.split('/')[4] ?? '');
+  const key = { medium, origin: TEST_ORIGIN, size: 7n };
   while (!isAnswered) {
-    const key = { origin: TEST_ORIGIN, size };
-    const found = decide ? await readPendingCommand(db(), key) : undefined;
+    const found = await readPendingCommand(db(), key);
     if (found !== undefined) {
       const decision = { ...key, attempt: 1, command: found, now: clock.nowMicros() };
-      if (found.verb === 'retry') await allowRetry(db(), decision);
+      if (found.verb === 'retry') await allowRetry(db(), { ...decision, isUpdate: false });
       if (found.verb === 'abandon') await abandonSuspect(db(), decision);
       if (found.verb === 'accept')
         await refuseAnchorCommand(db(), { ...decision, code: 'LEDGER_SUSPECT', detail: 'no mirror shows it' });
@@ -90,24 +129,48 @@ async function command(send: Call, path: string, body: unknown, decide = true): 
 
 const DECISION = { decision: 'abandon', reason: 'ticket 9', evidence: 'answers of both mirrors, ticket 9' };
 
-describe('anchors for operators', () => {
+const commandRows = async (): Promise<unknown[]> =>
+  (await db().query('SELECT medium, verb, state FROM anchor_commands ORDER BY created_at, id')).rows;
+
+describe.each(MEDIA)('anchors for operators ($medium)', (one) => {
+  const { medium, path, workflow, shown } = one;
+
   it('are retried once rejected: audited, with the signal to the workflow', async () => {
-    await seedAnchor(7, 'REJECTED');
-    const { status, body } = await command(support, '/v1/admin/anchors/7/retry', { reason: 'account filled' });
+    await seedAnchor(one, 7, 'REJECTED');
+    const { status, body } = await command(one, support, 'retry', { reason: 'account filled' });
     expect([status, body.state, body.failure]).toEqual([200, 'REJECTED', null]);
+    expect(body).toMatchObject({ ...shown, size: '7' });
     expect(body.commands).toMatchObject([{ verb: 'retry', state: 'APPLIED', reason: 'account filled' }]);
     const { rows } = await db().query('SELECT workflow_id, name FROM outbox');
-    expect(rows).toContainEqual({ workflow_id: `anchor:${TEST_ORIGIN}:7`, name: 'anchorCommanded' });
+    expect(rows).toEqual([{ workflow_id: `${workflow}:${TEST_ORIGIN}:7`, name: 'anchorCommanded' }]);
     const { rows: audit } = await db().query(`SELECT action FROM audit WHERE subject = $1 ORDER BY id`, [
-      `anchor:${TEST_ORIGIN}:7`,
+      `${workflow}:${TEST_ORIGIN}:7`,
     ]);
     expect(audit).toEqual([{ action: 'anchor.retry.requested' }, { action: 'anchor.retry.applied' }]);
     expect(await findAuditBreak(db())).toBeUndefined();
+    const again = await support('POST', `${path}/7/retry`, { reason: 'account filled' });
+    expect([again.status, again.body.detail]).toEqual([409, 'retry of an anchor that is being tried again']);
+  });
+
+  it('are commanded once under one idempotency key, however often it is sent', async () => {
+    await seedAnchor(one, 7, 'REJECTED');
+    const headers = { 'idempotency-key': `once-${medium}` };
+    const first = await command(one, support, 'retry', { reason: 'x' }, headers);
+    const again = await command(one, support, 'retry', { reason: 'x' }, headers);
+    expect([first.status, first.headers.get('idempotent-replayed')]).toEqual([200, null]);
+    expect([again.status, again.headers.get('idempotent-replayed'), again.text]).toEqual([200, 'true', first.text]);
+    const other = await support('POST', `${path}/7/retry`, { reason: 'y' }, headers);
+    expect([other.status, other.body.code]).toEqual([422, 'IDEMPOTENCY_KEY_REUSED']);
+    // A key is its actor's own.
+    expect((await admin('POST', `${path}/7/retry`, { reason: 'x' }, headers)).status).toBe(409);
+    const malformed = await support('POST', `${path}/7/retry`, { reason: 'x' }, { 'idempotency-key': 'a b' });
+    expect(malformed.body.code).toBe('IDEMPOTENCY_KEY_MALFORMED');
+    expect(await commandRows()).toEqual([{ medium, verb: 'retry', state: 'APPLIED' }]);
   });
 
   it('are resolved when suspect, with the evidence kept', async () => {
-    await seedAnchor(7, 'SUSPECT');
-    const refused = await command(support, '/v1/admin/anchors/7/resolve-suspect', {
+    await seedAnchor(one, 7, 'SUSPECT');
+    const refused = await command(one, support, 'resolve-suspect', {
       ...DECISION,
       decision: 'accept',
       distrustedMirrors: ['http://m'],
@@ -117,7 +180,7 @@ describe('anchors for operators', () => {
       'TRANSITION_NOT_ALLOWED',
       'no mirror shows it',
     ]);
-    const { status, body } = await command(support, '/v1/admin/anchors/7/resolve-suspect', DECISION);
+    const { status, body } = await command(one, support, 'resolve-suspect', DECISION);
     expect([status, body.state]).toEqual([200, 'FAILED']);
     expect(body.attempts).toMatchObject([
       { state: 'FAILED', status: 'ABANDONED', mirrors: [{ mirror: 'http://m', verdict: 'mismatch' }] },
@@ -127,32 +190,75 @@ describe('anchors for operators', () => {
       { verb: 'accept', state: 'REFUSED', evidence: { distrustedMirrors: ['http://m'] } },
     ]);
     const { rows } = await db().query(
-      `SELECT detail ->> 'evidence' AS evidence FROM audit WHERE action = 'anchor.abandon.requested'`,
+      `SELECT detail ->> 'evidence' AS evidence FROM audit WHERE action = 'anchor.abandon.requested' AND subject = $1`,
+      [`${workflow}:${TEST_ORIGIN}:7`],
     );
     expect(rows).toEqual([{ evidence: DECISION.evidence }]);
   });
 
   it('answer 202 while nobody has decided', async () => {
-    await seedAnchor(7, 'REJECTED');
-    const { status, body, headers } = await command(support, '/v1/admin/anchors/7/retry', { reason: 'x' }, false);
-    expect([status, headers.get('location'), body.commands[0].state]).toEqual([202, '/v1/admin/anchors/7', 'PENDING']);
+    await seedAnchor(one, 7, 'REJECTED');
+    const { status, body, headers } = await support('POST', `${path}/7/retry`, { reason: 'x' });
+    expect([status, headers.get('location'), body.commands[0].state]).toEqual([202, `${path}/7`, 'PENDING']);
   }, 15_000);
 
-  it('refuse a verb that does not fit, an unknown anchor, and whoever may not', async () => {
-    await seedAnchor(7, 'VERIFIED');
-    const retry = await support('POST', '/v1/admin/anchors/7/retry', { reason: 'x' });
-    expect([retry.status, retry.body.code, retry.body.detail]).toEqual([
-      409,
-      'TRANSITION_NOT_ALLOWED',
-      'retry of an anchor that is VERIFIED',
-    ]);
-    const resolve = await support('POST', '/v1/admin/anchors/7/resolve-suspect', DECISION);
-    expect(resolve.body.code).toBe('TRANSITION_NOT_ALLOWED');
-    expect((await support('POST', '/v1/admin/anchors/8/retry', { reason: 'x' })).status).toBe(404);
-    for (const call of [owner, auditor])
-      expect((await call('POST', '/v1/admin/anchors/7/resolve-suspect', DECISION)).status).toBe(403);
-    expect((await owner('GET', '/v1/admin/anchors')).status).toBe(403);
-    expect((await db().query('SELECT FROM anchor_commands')).rowCount).toBe(0);
+  it.each([
+    'PENDING',
+    'PREPARED',
+    'SENT',
+    'CONSENSUS',
+    'CONFIRMED',
+    'EXPIRED',
+    'FAILED',
+    'VERIFIED',
+    'REJECTED',
+    'SUSPECT',
+  ])('refuse verbs that do not fit %s, and write nothing', async (state) => {
+    await seedAnchor(one, 7, state);
+    const verbs = [
+      ['retry', 'retry', { reason: 'x' }, 'REJECTED'],
+      ['accept', 'resolve-suspect', { ...DECISION, decision: 'accept' }, 'SUSPECT'],
+      ['abandon', 'resolve-suspect', DECISION, 'SUSPECT'],
+    ] as const;
+    for (const [verb, route, body, fits] of verbs) {
+      if (fits === state) continue;
+      const answer = await support('POST', `${path}/7/${route}`, body);
+      expect([answer.status, answer.body.code, answer.body.detail]).toEqual([
+        409,
+        'TRANSITION_NOT_ALLOWED',
+        `${verb} of an anchor that is ${state}`,
+      ]);
+    }
+    expect(await commandRows()).toEqual([]);
+    expect((await db().query('SELECT FROM outbox')).rowCount).toBe(0);
+  });
+
+  it('are 404 with the same bytes when unknown, be there one in the other medium or none', async () => {
+    for (const other of MEDIA) if (other !== one) await seedAnchor(other, 8, 'REJECTED');
+    const headers = { 'x-request-id': 'the-same' };
+    const ask = (method: string, route: string, body?: unknown) => support(method, `${path}/${route}`, body, headers);
+    const elsewhere = await ask('POST', '8/retry', { reason: 'x' });
+    expect([elsewhere.status, elsewhere.body.code]).toEqual([404, 'NOT_FOUND']);
+    for (const answer of [
+      await ask('POST', '9/retry', { reason: 'x' }),
+      await ask('POST', '8/resolve-suspect', DECISION),
+      await ask('GET', '8'),
+      await ask('GET', '9'),
+    ])
+      expect(answer.text).toBe(elsewhere.text);
+    expect(await commandRows()).toEqual([]);
+  });
+
+  it('are not shown or commanded to whoever may not', async () => {
+    await seedAnchor(one, 7, 'SUSPECT');
+    for (const call of [owner, auditor]) {
+      expect((await call('POST', `${path}/7/resolve-suspect`, DECISION)).status).toBe(403);
+      expect((await call('POST', `${path}/7/retry`, { reason: 'x' })).status).toBe(403);
+    }
+    expect((await owner('GET', path)).status).toBe(403);
+    expect((await owner('GET', `${path}/7`)).status).toBe(403);
+    expect((await auditor('GET', `${path}/7`)).body).toMatchObject({ ...shown, state: 'SUSPECT', commands: [] });
+    expect(await commandRows()).toEqual([]);
   });
 
   it.each([
@@ -160,27 +266,57 @@ describe('anchors for operators', () => {
     ['another decision', { ...DECISION, decision: 'forget' }],
     ['a mirror that is no URL', { ...DECISION, distrustedMirrors: ['mirror one'] }],
   ])('refuse a decision with %s', async (_what, body) => {
-    await seedAnchor(7, 'SUSPECT');
-    expect((await support('POST', '/v1/admin/anchors/7/resolve-suspect', body)).status).toBe(400);
+    await seedAnchor(one, 7, 'SUSPECT');
+    expect((await support('POST', `${path}/7/resolve-suspect`, body)).status).toBe(400);
   });
 
-  it('are listed by state, page by page, and alarms beside them', async () => {
-    for (const size of [1, 2, 3]) await seedAnchor(size, 'SUSPECT');
-    await seedAnchor(4, 'REJECTED');
+  it('are listed by state, page by page', async () => {
+    for (const size of [1, 2, 3]) await seedAnchor(one, size, 'SUSPECT');
+    await seedAnchor(one, 4, 'REJECTED');
+    const first = await auditor('GET', `${path}?state=SUSPECT&limit=2`);
+    expect([first.body.data.map(({ size }: { size: string }) => size), first.body.next]).toEqual([['3', '2'], '2']);
+    const second = await auditor('GET', `${path}?state=SUSPECT&limit=2&below=${first.body.next}`);
+    expect([second.body.data.map(({ size }: { size: string }) => size), second.body.next]).toEqual([['1'], null]);
+  });
+});
+
+describe('a contract anchor that stands', () => {
+  it('shows its entry, its network in words and its link', async () => {
+    const [, contract] = MEDIA;
+    await seedAnchor(contract, 7, 'VERIFIED');
+    const entry = {
+      ledger: 'hedera-contract/v1',
+      network: 'simulator',
+      contractId: '0.0.1005',
+      publisher: `0x${'0'.repeat(37)}3e9`,
+      consensusTimestamp: '1795400344.000000001',
+      transactionId: '0.0.1001@1795400343.000000001',
+      payer: '0.0.1001',
+      message: 'pl1|x',
+    };
+    await db().query('UPDATE contract_anchors SET entry = $1, failure = NULL', [JSON.stringify(entry)]);
+    const { ledger, ...parts } = entry;
+    expect((await auditor('GET', `${contract.path}/7`)).body.ledger).toEqual({
+      ...parts,
+      kind: ledger,
+      notice: expect.stringContaining('proves nothing to others'),
+      explorerUrl: 'https://explorer.test/simulator/transaction/1795400344.000000001',
+    });
+  });
+});
+
+describe('alarms', () => {
+  it('are listed, the open ones unless all are asked for', async () => {
     await db().query(
       `INSERT INTO alarms (kind, subject, began_at, ended_at) VALUES ('anchor.suspect', 'a', now(), now()), ('anchor.suspect', 'a', now(), NULL)`,
     );
-    const first = await auditor('GET', '/v1/admin/anchors?state=SUSPECT&limit=2');
-    expect([first.body.data.map((one: { size: string }) => one.size), first.body.next]).toEqual([['3', '2'], '2']);
-    const second = await auditor('GET', `/v1/admin/anchors?state=SUSPECT&limit=2&below=${first.body.next}`);
-    expect([second.body.data.map((one: { size: string }) => one.size), second.body.next]).toEqual([['1'], null]);
     expect((await auditor('GET', '/v1/admin/alarms')).body.data).toMatchObject([
       { kind: 'anchor.suspect', endedAt: null },
     ]);
     expect((await auditor('GET', '/v1/admin/alarms?open=false')).body.data).toHaveLength(2);
   });
 
-  it('have alarms that end with them alone, while one about a topic ends once somebody has looked', async () => {
+  it('about anchors end with them alone, while one about a topic ends once somebody has looked', async () => {
     await db().query(
       `INSERT INTO alarms (kind, subject, began_at) VALUES ('anchor.suspect', 'a', now()), ('topic.gap', 'topic:x:0.0.1:7', now())`,
     );

@@ -39,7 +39,7 @@ const FROM: Readonly<Record<AttemptState, readonly AttemptState[]>> = {
  * What the anchor shows while its newest attempt is in a state. A FAILED attempt leaves the anchor REJECTED: it waits
  * for a person, and while it does no further anchor pays for the same fault.
  */
-const ANCHOR_STATE: Readonly<Record<AttemptState, AnchorState>> = {
+export const ANCHOR_STATE: Readonly<Record<AttemptState, AnchorState>> = {
   PREPARED: 'PREPARED',
   SENT: 'SENT',
   CONSENSUS: 'CONSENSUS',
@@ -55,6 +55,9 @@ export interface AnchorKey {
   readonly origin: string;
   readonly size: bigint;
 }
+
+/** Where an anchor goes: a message on the topic, or a call of the registry contract. Named as by PROOFLINE_ANCHOR_MODE. */
+export type AnchorMedium = 'hcs' | 'contract';
 
 export interface AttemptKey extends AnchorKey {
   readonly attempt: number;
@@ -250,7 +253,7 @@ export async function cover(tx: Tx, verified: VerifiedAnchor): Promise<void> {
   await endAlarms(tx, alarmSubject(verified), now);
 }
 
-export async function lockAnchor(tx: Tx, { origin, size }: AnchorKey): Promise<void> {
+async function lockAnchor(tx: Tx, { origin, size }: AnchorKey): Promise<void> {
   const { rowCount } = await tx.query('SELECT FROM anchors WHERE origin = $1 AND size = $2::bigint FOR UPDATE', [
     origin,
     size.toString(),

@@ -1,22 +1,31 @@
 /**
  * Anchors in the registry contract and their attempts: apart from those on the topic (`anchors.ts`), which never wait
- * for them. Signed bytes are here before they are first sent. Lock order: contract_anchors, contract_attempts,
- * log_progress, alarms.
+ * for them. Signed bytes are here before they are first sent. Lock order: contract_anchors, anchor_commands,
+ * contract_attempts, log_progress, alarms.
  */
 import type { ContractAnchorEntry } from '../domain/bundle.ts';
 import { workflowIds } from '../domain/ids.ts';
 import { endAlarms, raiseAlarm } from './alarms.ts';
-import type { AnchorKey, AttemptChange, AttemptKey, AttemptRow, AttemptState, NewAttempt } from './anchors.ts';
+import {
+  ANCHOR_STATE,
+  type AnchorKey,
+  type AnchorRow,
+  type AttemptChange,
+  type AttemptKey,
+  type AttemptRow,
+  type AttemptState,
+  type NewAttempt,
+} from './anchors.ts';
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Queryable, type Tx } from './pool.ts';
 
 export const CONTRACT_WINDOW_MS = 3_600_000;
 
-/** From where an attempt may come into a state. What is VERIFIED stays so; SUSPECT is left when a person asks the mirrors again. */
+/** From where an attempt may come into a state. What is VERIFIED stays so; what is SUSPECT until an operator decides (`anchor-commands.ts`). */
 const FROM: Readonly<Record<AttemptState, readonly AttemptState[]>> = {
   PREPARED: [],
   SENT: ['PREPARED', 'SENT', 'REJECTED'],
-  CONSENSUS: ['PREPARED', 'SENT', 'REJECTED', 'SUSPECT'],
+  CONSENSUS: ['PREPARED', 'SENT', 'REJECTED'],
   CONFIRMED: ['SENT', 'CONSENSUS', 'CONFIRMED'],
   VERIFIED: ['SENT', 'CONSENSUS', 'CONFIRMED'],
   REJECTED: ['PREPARED', 'SENT', 'REJECTED'],
@@ -31,19 +40,15 @@ const ALARM_OF: Partial<Record<AttemptState, 'anchor.suspect' | 'anchor.rejected
   FAILED: 'anchor.rejected',
 };
 
-export interface ContractAnchorRow {
-  readonly state: AttemptState | 'PENDING';
-  /** 0 before the first. */
-  readonly attempt: number;
+export interface ContractAnchorRow extends AnchorRow {
   /** Whether proofs rest on it: where no topic is written to. */
   readonly carriesProofs: boolean;
-  /** 32 bytes: root of the checkpoint. */
-  readonly root: Uint8Array;
 }
 
 /**
  * Begins an anchor of the newest timestamped checkpoint, with its workflow, if a window has passed since the last one,
- * the log has grown, and none is under way or held. Key (origin, size). Returns the size, if one was begun.
+ * the log has grown, and none is under way or held. One that an operator gave up (FAILED) covers nothing: its own
+ * checkpoint may be anchored again, by a further attempt. Key (origin, size). Returns the size, if one was begun.
  */
 export async function closeContractWindow(
   tx: Tx,
@@ -53,9 +58,12 @@ export async function closeContractWindow(
   const { rows } = await tx.query<{ size: bigint }>(
     `INSERT INTO contract_anchors (origin, size, carries_proofs, created_at, updated_at)
      SELECT $1, s.size, $4, $2, $2 FROM (SELECT max(size) AS size FROM timestamps WHERE origin = $1) s
-     WHERE s.size > coalesce((SELECT max(size) FROM contract_anchors WHERE origin = $1), 0)
-       AND NOT EXISTS (SELECT FROM contract_anchors WHERE origin = $1 AND (state <> 'VERIFIED' OR created_at > $2::timestamptz - $3::bigint * interval '1 millisecond'))
-     ON CONFLICT (origin, size) DO NOTHING RETURNING size`,
+     WHERE s.size > coalesce((SELECT max(size) FROM contract_anchors WHERE origin = $1 AND state <> 'FAILED'), 0)
+       AND NOT EXISTS (SELECT FROM contract_anchors WHERE origin = $1
+         AND (state NOT IN ('VERIFIED', 'FAILED') OR created_at > $2::timestamptz - $3::bigint * interval '1 millisecond'))
+     ON CONFLICT (origin, size) DO UPDATE SET state = 'PENDING', carries_proofs = excluded.carries_proofs, failure = NULL,
+       created_at = excluded.created_at, updated_at = excluded.updated_at WHERE contract_anchors.state = 'FAILED'
+     RETURNING size`,
     [origin, now, windowMs, carriesProofs],
   );
   const size = rows[0]?.size;
@@ -71,7 +79,7 @@ export async function readContractAnchor(
   { origin, size }: AnchorKey,
 ): Promise<ContractAnchorRow | undefined> {
   const { rows } = await db.query<ContractAnchorRow>(
-    `SELECT a.state, a.attempt, a.carries_proofs AS "carriesProofs", c.root FROM contract_anchors a JOIN checkpoints c USING (origin, size)
+    `SELECT a.state, a.attempt, a.failure, a.carries_proofs AS "carriesProofs", c.root FROM contract_anchors a JOIN checkpoints c USING (origin, size)
      WHERE a.origin = $1 AND a.size = $2::bigint`,
     [origin, size.toString()],
   );
@@ -87,14 +95,14 @@ export async function readContractAttempt(db: Queryable, key: AttemptKey): Promi
   return rows[0];
 }
 
-/** Anchors that do not stand yet and have stood still since `before`, at most `limit`. */
+/** Anchors that neither stand nor were given up and have stood still since `before`, at most `limit`. */
 export async function readOpenContractAnchors(
   db: Queryable,
   before: string,
   limit: number,
 ): Promise<readonly AnchorKey[]> {
   const { rows } = await db.query<AnchorKey>(
-    `SELECT origin, size FROM contract_anchors WHERE state <> 'VERIFIED' AND updated_at < $1 ORDER BY origin, size LIMIT $2`,
+    `SELECT origin, size FROM contract_anchors WHERE state NOT IN ('VERIFIED', 'FAILED') AND updated_at < $1 ORDER BY origin, size LIMIT $2`,
     [before, limit],
   );
   return rows;
@@ -130,7 +138,7 @@ export function moveContractAttempt(db: Db, change: AttemptChange): Promise<'mov
     if (moved === 'moved' && kind !== undefined)
       await raiseAlarm(tx, {
         kind,
-        subject: subjectOf(change),
+        subject: contractAlarmSubject(change),
         detail: { attempt: change.attempt, status: change.failure?.status ?? change.state },
         at: change.now,
       });
@@ -146,25 +154,28 @@ export interface VerifiedContractAnchor extends AttemptKey {
 
 /** The entry stands; where proofs rest on it, what is covered follows in the same transaction. Key (origin, size): the first entry is kept. */
 export function recordContractVerified(db: Db, verified: VerifiedContractAnchor): Promise<'moved' | 'kept'> {
-  const { origin, size, entry, now } = verified;
   return inTransaction(db, async (tx) => {
-    const carriesProofs = await lock(tx, verified);
+    await lock(tx, verified);
     const moved = await move(tx, { ...verified, state: 'VERIFIED' });
-    if (moved === 'kept') return moved;
-    await tx.query('UPDATE contract_anchors SET entry = $3 WHERE origin = $1 AND size = $2::bigint AND entry IS NULL', [
-      origin,
-      size.toString(),
-      JSON.stringify(entry),
-    ]);
-    if (carriesProofs)
-      await tx.query(
-        `INSERT INTO log_progress (origin, anchored_size) VALUES ($1, $2::bigint)
-         ON CONFLICT (origin) DO UPDATE SET anchored_size = greatest(log_progress.anchored_size, excluded.anchored_size)`,
-        [origin, size.toString()],
-      );
-    await endAlarms(tx, subjectOf(verified), now);
+    if (moved === 'moved') await coverByContract(tx, verified);
     return moved;
   });
+}
+
+/** What a contract anchor that stands brings: its entry, and where proofs rest on it, what is covered. It is locked and has just become VERIFIED. */
+export async function coverByContract(tx: Tx, verified: VerifiedContractAnchor): Promise<void> {
+  const { origin, size, entry, now } = verified;
+  const { rows } = await tx.query<{ carries_proofs: boolean }>(
+    'UPDATE contract_anchors SET entry = coalesce(entry, $3) WHERE origin = $1 AND size = $2::bigint RETURNING carries_proofs',
+    [origin, size.toString(), JSON.stringify(entry)],
+  );
+  if (rows[0]?.carries_proofs === true)
+    await tx.query(
+      `INSERT INTO log_progress (origin, anchored_size) VALUES ($1, $2::bigint)
+       ON CONFLICT (origin) DO UPDATE SET anchored_size = greatest(log_progress.anchored_size, excluded.anchored_size)`,
+      [origin, size.toString()],
+    );
+  await endAlarms(tx, contractAlarmSubject(verified), now);
 }
 
 export interface CoveringContractAnchor {
@@ -187,19 +198,17 @@ export async function readCoveringContractAnchor(
   return rows[0];
 }
 
-function subjectOf({ origin, size }: AnchorKey): string {
+/** What alarms about a contract anchor name: its workflow. */
+export function contractAlarmSubject({ origin, size }: AnchorKey): string {
   return workflowIds.anchorContract(origin, size);
 }
 
-/** Returns whether proofs rest on it. */
-async function lock(tx: Tx, { origin, size }: AnchorKey): Promise<boolean> {
-  const { rows } = await tx.query<{ carries_proofs: boolean }>(
-    'SELECT carries_proofs FROM contract_anchors WHERE origin = $1 AND size = $2::bigint FOR UPDATE',
+async function lock(tx: Tx, { origin, size }: AnchorKey): Promise<void> {
+  const { rowCount } = await tx.query(
+    'SELECT FROM contract_anchors WHERE origin = $1 AND size = $2::bigint FOR UPDATE',
     [origin, size.toString()],
   );
-  const row = rows[0];
-  if (row === undefined) throw new Error(`no contract anchor of ${origin} at ${size}`);
-  return row.carries_proofs;
+  if (rowCount !== 1) throw new Error(`no contract anchor of ${origin} at ${size}`);
 }
 
 async function move(
@@ -216,7 +225,7 @@ async function move(
   if (rowCount !== 1) return 'kept';
   await tx.query(
     `UPDATE contract_anchors SET state = $4, failure = $5, updated_at = $6 WHERE origin = $1 AND size = $2::bigint AND attempt = $3 AND state <> 'VERIFIED'`,
-    [origin, size.toString(), attempt, state, json(change.failure), now],
+    [origin, size.toString(), attempt, ANCHOR_STATE[state], json(change.failure), now],
   );
   return 'moved';
 }

@@ -1,17 +1,8 @@
-import {
-  ApplicationFailure,
-  allHandlersFinished,
-  condition,
-  continueAsNew,
-  setCurrentDetails,
-  setHandler,
-  upsertSearchAttributes,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { allHandlersFinished, condition, continueAsNew, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import type { LedgerActivities } from '../activities/ledger/anchor-activities.ts';
 import type { AnchorInput, AnchorStep } from '../activities/ledger/anchor-step.ts';
 import { activity } from './activity.ts';
-import { anchorCommanded, retryAnchor, searchAttributes } from './messages.ts';
+import { createHold } from './hold-anchor.ts';
 import { createPersistence } from './persist.ts';
 import { SLOW_RETRY_MS } from './policies.ts';
 
@@ -25,28 +16,6 @@ const FIRST_ATTEMPT_PAUSE_MS = 1_000;
  * the verb that accepts or abandons it. Postgres has what was decided: the signal only says "look".
  */
 export async function anchorCheckpoint(input: AnchorInput): Promise<void> {
-  let words = 0;
-  let isRetryAsked = false;
-  let isSuspect = false;
-  setHandler(anchorCommanded, () => {
-    words++;
-  });
-  setHandler(
-    retryAnchor,
-    () => {
-      isRetryAsked = true;
-      words++;
-    },
-    {
-      validator: () => {
-        if (isSuspect)
-          throw ApplicationFailure.nonRetryable(
-            'the anchor is suspect; see runbooks/anchor-suspect.md',
-            'LEDGER_SUSPECT',
-          );
-      },
-    },
-  );
   const { persist } = createPersistence();
   const { origin, size } = input;
   const summary = `tree of ${size}`;
@@ -54,7 +23,13 @@ export async function anchorCheckpoint(input: AnchorInput): Promise<void> {
   const submitAnchor = activity<LedgerActivities['submitAnchor']>('submitAnchor', summary);
   const awaitAnchorReceipt = activity<LedgerActivities['awaitAnchorReceipt']>('awaitAnchorReceipt', summary);
   const confirmAnchor = activity<LedgerActivities['confirmAnchor']>('confirmAnchor', summary);
-  const settleAnchor = activity<LedgerActivities['settleAnchor']>('settleAnchor', summary);
+  const hold = createHold(input, {
+    persist,
+    name: 'settleAnchor',
+    settle: activity<LedgerActivities['settleAnchor']>('settleAnchor', summary),
+    runbook: 'runbooks/anchor-suspect.md',
+    describe: describeHeld,
+  });
 
   /** One pass over the steps, from wherever Postgres shows the anchor. */
   const pass = async (): Promise<AnchorStep> => {
@@ -78,27 +53,10 @@ export async function anchorCheckpoint(input: AnchorInput): Promise<void> {
     return step;
   };
 
-  /** Waits, visibly, until an operator's decision is applied. */
-  const settle = async (held: AnchorStep): Promise<AnchorStep> => {
-    for (let step = held; ; ) {
-      const seen = words;
-      const input = { origin, size, isRetryAsked };
-      isRetryAsked = false;
-      const settled = await persist('LEDGER', 'settleAnchor', () => settleAnchor(input));
-      if (settled.isHeld !== true) return settled;
-      step = settled.status === undefined ? { ...settled, ...(step.status && { status: step.status }) } : settled;
-      isSuspect = step.state === 'SUSPECT';
-      await waitVisibly(step, () => words > seen);
-    }
-  };
-
   for (let pauseMs = FIRST_ATTEMPT_PAUSE_MS; ; ) {
-    const seen = words;
+    const seen = hold.words();
     let step = await pass();
-    if (step.isHeld) {
-      step = await settle(step);
-      isSuspect = false;
-    }
+    if (step.isHeld) step = await hold.settle(step);
     if (step.state === 'VERIFIED' || step.isAbandoned) {
       setCurrentDetails(
         step.isAbandoned
@@ -112,7 +70,7 @@ export async function anchorCheckpoint(input: AnchorInput): Promise<void> {
       setCurrentDetails(
         `Checkpoint of size ${size}: attempt ${step.attempt} never executes (\`${step.status ?? 'expired'}\`); preparing another.`,
       );
-      await condition(() => words > seen, pauseMs);
+      await condition(() => hold.words() > seen, pauseMs);
       pauseMs = Math.min(2 * pauseMs, SLOW_RETRY_MS);
     }
     if (workflowInfo().continueAsNewSuggested) {
@@ -121,24 +79,12 @@ export async function anchorCheckpoint(input: AnchorInput): Promise<void> {
     }
   }
   await condition(allHandlersFinished);
+}
 
-  async function waitVisibly(step: AnchorStep, isOver: () => boolean): Promise<void> {
-    const code = step.state === 'SUSPECT' ? 'LEDGER_SUSPECT' : 'LEDGER_REJECTED';
-    upsertSearchAttributes([
-      { key: searchAttributes.waitReason, value: 'OPERATOR' },
-      { key: searchAttributes.failureCode, value: code },
-    ]);
-    const text =
-      step.state === 'SUSPECT'
-        ? `**suspect**: ${step.status ?? 'mirrors show something else than was sent'}. See runbooks/anchor-suspect.md.`
-        : `the network ends it \`${step.status ?? step.state}\`. Mend funds or configuration, then retry the anchor: runbooks/anchor-rejected.md.`;
-    setCurrentDetails(`Checkpoint of size ${size}, attempt ${step.attempt}: ${text}`);
-    await condition(isOver);
-    upsertSearchAttributes([
-      { key: searchAttributes.waitReason, value: null },
-      { key: searchAttributes.failureCode, value: null },
-    ]);
-  }
+function describeHeld(step: AnchorStep): string {
+  return step.state === 'SUSPECT'
+    ? `**suspect**: ${step.status ?? 'mirrors show something else than was sent'}. See runbooks/anchor-suspect.md.`
+    : `the network ends it \`${step.status ?? step.state}\`. Mend funds or configuration, then retry the anchor: runbooks/anchor-rejected.md.`;
 }
 
 const isOver = (step: AnchorStep): boolean => step.isHeld === true || step.isAbandoned === true;

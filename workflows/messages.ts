@@ -10,9 +10,9 @@ export const licencesGranted = defineSignal('licencesGranted');
 export const commandsApplied = defineSignal('commandsApplied');
 /** To any workflow in its slow phase: try again now. */
 export const retryNow = defineSignal('retryNow');
-/** To `anchorCheckpoint`: an operator decided about it; Postgres has what. */
+/** To `anchorCheckpoint` and `anchorContract`: an operator decided about it; Postgres has what. */
 export const anchorCommanded = defineSignal('anchorCommanded');
-/** To `anchorCheckpoint`, after REJECTED: funds or configuration are mended. */
+/** To `anchorCheckpoint` and `anchorContract`, after REJECTED: funds or configuration are mended. */
 export const retryAnchor = defineUpdate<void>('retryAnchor');
 
 /** Names and types as in temporal-config/search-attributes.yaml (a test compares). */

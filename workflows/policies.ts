@@ -41,6 +41,7 @@ export const POLICIES = {
   awaitAnchorReceipt: { pool: 'ledger', startToCloseMs: 90_000, heartbeatMs: 10_000, ...FAST },
   confirmAnchor: { pool: 'ledger', startToCloseMs: 60_000, ...FAST },
   settleAnchor: { pool: 'ledger', startToCloseMs: 60_000, ...FAST },
+  settleContractAnchor: { pool: 'ledger', startToCloseMs: 60_000, ...FAST },
   // One activity from signing to the mirrors' answer: it polls for receipts, and beats.
   anchorInContract: { pool: 'ledger', startToCloseMs: 180_000, heartbeatMs: 60_000, ...FAST },
   importGrant: { pool: 'store', startToCloseMs: 30_000, ...FAST },

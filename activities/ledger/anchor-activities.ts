@@ -3,6 +3,7 @@
  * ledger executes a transaction at most once, and every step first looks at what Postgres shows done.
  */
 import { createAnchoring, type LedgerDeps } from './anchoring.ts';
+import { toPrepared, verifiedParts } from './attempt-row.ts';
 import { createAwaitReceipt } from './await-receipt.ts';
 import { createConfirmAnchor } from './confirm-anchor.ts';
 import { createPrepareAnchor } from './prepare-anchor.ts';
@@ -19,6 +20,15 @@ export function createLedgerActivities(deps: LedgerDeps) {
     submitAnchor: createSubmitAnchor(anchoring),
     awaitAnchorReceipt: createAwaitReceipt(anchoring, deps.receiptPatienceMs),
     confirmAnchor: createConfirmAnchor(anchoring),
-    settleAnchor: createSettleAnchor(anchoring),
+    settleAnchor: createSettleAnchor({
+      ...anchoring,
+      medium: 'hcs',
+      confirmWithout: async (row, distrustedMirrors) => {
+        const confirmation = await deps.ledger.confirmWithout(toPrepared(row), distrustedMirrors);
+        if (confirmation.kind !== 'verified') return confirmation;
+        const { kind, mirrors } = confirmation;
+        return { kind, mirrors, stands: { medium: 'hcs', ...verifiedParts(confirmation) } };
+      },
+    }),
   };
 }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { AccountId, Client, ContractExecuteTransaction, ContractId, PrivateKey } from '@hashgraph/sdk';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { deployRegistry } from '../../contracts/deploy.ts';
@@ -9,7 +9,9 @@ import { buildAnchorMessage } from '../../domain/ledger/anchor-message.ts';
 import { encodeAnchorCall, longZeroAddress, registryEntryOf } from '../../domain/ledger/checkpoint-registry.ts';
 import { type HederaSim, startHederaSim } from '../../local/hedera/start-hedera-sim.ts';
 import { countAlarms } from '../../store/alarms.ts';
-import { closeContractWindow } from '../../store/contract-anchors.ts';
+import { type AnchorVerb, requestAnchorCommand } from '../../store/anchor-commands.ts';
+import { findAuditBreak } from '../../store/audit.ts';
+import { closeContractWindow, readOpenContractAnchors } from '../../store/contract-anchors.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
 import { newLedgerKey, resolveFrom } from '../../test/support/ledger-keys.ts';
@@ -109,8 +111,29 @@ async function newAnchor(size: number, carriesProofs = false) {
   return { root, input: { origin: ORIGIN, size: String(size) } };
 }
 
-const run = (activities: ContractActivities, input: { origin: string; size: string }, isRetryAsked = false) =>
-  activities.anchorInContract({ ...input, isRetryAsked });
+const run = (activities: ContractActivities, input: { origin: string; size: string }) =>
+  activities.anchorInContract(input);
+const settle = (activities: ContractActivities, input: { origin: string; size: string }, isRetryAsked = false) =>
+  activities.settleContractAnchor({ ...input, isRetryAsked });
+
+/** An operator's verb, as the API writes it. */
+const ask = (
+  verb: AnchorVerb,
+  size: number,
+  { distrustedMirrors = [], key }: { distrustedMirrors?: readonly string[]; key?: string } = {},
+): Promise<{ readonly id: string; readonly isReplay: boolean }> =>
+  requestAnchorCommand(test.pool('proofline_api'), {
+    id: randomUUID(),
+    medium: 'contract',
+    origin: ORIGIN,
+    size: BigInt(size),
+    verb,
+    actor: 'key:operator',
+    reason: 'ticket 1',
+    ...(verb === 'retry' ? {} : { evidence: { statement: 'answers kept in ticket 1', distrustedMirrors } }),
+    ...(key === undefined ? {} : { idempotencyKey: key }),
+    at: clock.nowMicros(),
+  });
 
 /** As the workflow: again while it throws what passes by itself. */
 async function persist(activities: ContractActivities, input: { origin: string; size: string }): Promise<AnchorStep> {
@@ -127,6 +150,8 @@ async function rowOf(size: number): Promise<{ state: string; attempt: number; en
   const { rows } = await db.query('SELECT state, attempt, entry FROM contract_anchors WHERE size = $1', [size]);
   return rows[0];
 }
+
+const rows = async (sql: string): Promise<Record<string, unknown>[]> => (await db.query(sql)).rows;
 
 const calls = () =>
   sim.ledger.state.transactions.filter(
@@ -245,11 +270,18 @@ describe('a checkpoint in the registry contract', () => {
     expect(step.status).toContain('another call');
     expect((await countAlarms(db))['anchor.suspect']).toBe(1);
     expect((await run(worker(), input)).isHeld).toBe(true);
-    expect((await run(worker(), input, true)).state).toBe('SUSPECT');
+    // Not even the update ends it; and all mirrors say the same, so that nobody can accept it.
+    expect(await settle(worker(), input, true)).toMatchObject({ state: 'SUSPECT', isHeld: true });
+    await ask('accept', 7);
+    expect(await settle(worker(), input)).toMatchObject({ state: 'SUSPECT', isHeld: true });
+    expect(await rows('SELECT state, code, detail FROM anchor_commands')).toEqual([
+      { state: 'REFUSED', code: 'LEDGER_SUSPECT', detail: expect.stringContaining('another call') },
+    ]);
+    expect((await countAlarms(db))['anchor.suspect']).toBe(1);
   });
 
   it('waits for a person when the contract refuses the publisher, and goes on when asked to', async () => {
-    const { input } = await newAnchor(7);
+    const { input } = await newAnchor(12);
     const [publisher] = [longZeroAddress(BigInt(config.payerAccountId.split('.')[2] ?? 0))];
     await setPublisher(publisher, false);
     expect(await persist(worker(), input)).toMatchObject({
@@ -259,10 +291,123 @@ describe('a checkpoint in the registry contract', () => {
       isHeld: true,
     });
     expect((await countAlarms(db))['anchor.rejected']).toBe(1);
+    expect((await rowOf(12)).state).toBe('REJECTED');
     await setPublisher(publisher, true);
     expect((await run(worker(), input)).isHeld).toBe(true);
-    expect(await run(worker(), input, true)).toEqual({ attempt: 2, state: 'VERIFIED' });
+    expect((await settle(worker(), input)).isHeld).toBe(true);
+    await ask('retry', 12);
+    // Nothing is sent before the command is applied, by whichever worker looks first.
+    expect((await run(worker(), input)).isHeld).toBe(true);
+    expect(await settle(worker(), input)).toEqual({ attempt: 1, state: 'FAILED' });
+    expect(await settle(worker(), input)).toEqual({ attempt: 1, state: 'FAILED' });
     expect((await countAlarms(db))['anchor.rejected']).toBe(0);
+    expect(await run(worker(), input)).toEqual({ attempt: 2, state: 'VERIFIED' });
+    expect(
+      await rows(`SELECT actor, action FROM audit WHERE subject = 'anchor-contract:${ORIGIN}:12' ORDER BY id`),
+    ).toEqual([
+      { actor: 'key:operator', action: 'anchor.retry.requested' },
+      { actor: 'key:operator', action: 'anchor.retry.applied' },
+    ]);
+    expect(await findAuditBreak(db)).toBeUndefined();
+  });
+
+  it('goes on when the update asks for it, audited, and every retry that waits is applied with it', async () => {
+    const { input } = await newAnchor(8);
+    sim.faults.arm({ at: 'consensus', match: { type: 'contractCall' }, effect: { status: 'INVALID_SIGNATURE' } });
+    expect(await persist(worker(), input)).toMatchObject({ state: 'FAILED', isHeld: true });
+    expect(await settle(worker(), input, true)).toEqual({ attempt: 1, state: 'FAILED' });
+    expect(await rows(`SELECT actor, action FROM audit WHERE subject = 'anchor-contract:${ORIGIN}:8'`)).toEqual([
+      { actor: 'temporal:retryAnchor', action: 'anchor.retry.applied' },
+    ]);
+    await expect(ask('retry', 8)).rejects.toMatchObject({ detail: 'retry of an anchor that is being tried again' });
+    sim.faults.arm({ at: 'consensus', match: { type: 'contractCall' }, effect: { status: 'INVALID_SIGNATURE' } });
+    expect(await persist(worker(), input)).toMatchObject({ attempt: 2, state: 'FAILED', isHeld: true });
+    await Promise.all([ask('retry', 8), ask('retry', 8)]);
+    await Promise.all([settle(worker(), input), settle(worker(), input, true)]);
+    expect(await rows('SELECT state FROM anchor_commands')).toEqual([{ state: 'APPLIED' }, { state: 'APPLIED' }]);
+    expect(await run(worker(), input)).toEqual({ attempt: 3, state: 'VERIFIED' });
+  });
+
+  it('takes a command once under its key, and none that does not fit the state', async () => {
+    const { input } = await newAnchor(7);
+    const refuse = async (state: string, verbs: readonly AnchorVerb[]): Promise<void> => {
+      for (const verb of verbs)
+        await expect(ask(verb, 7)).rejects.toMatchObject({
+          code: 'TRANSITION_NOT_ALLOWED',
+          detail: `${verb} of an anchor that is ${state}`,
+        });
+    };
+    const all = ['retry', 'accept', 'abandon'] as const;
+    for (const state of ['PENDING', 'PREPARED', 'SENT', 'CONSENSUS', 'CONFIRMED', 'EXPIRED', 'FAILED']) {
+      await db.query('UPDATE contract_anchors SET state = $1', [state]);
+      await refuse(state, all);
+    }
+    await db.query(`UPDATE contract_anchors SET state = 'SUSPECT'`);
+    await refuse('SUSPECT', ['retry']);
+    await db.query(`UPDATE contract_anchors SET state = 'PENDING'`);
+    expect(await run(worker({ maxFeeTinybars: '1' }), input)).toMatchObject({ state: 'REJECTED', isHeld: true });
+    await refuse('REJECTED', ['accept', 'abandon']);
+    await expect(ask('retry', 8)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    expect(await rows('SELECT FROM anchor_commands')).toEqual([]);
+    const twins = await Promise.all([ask('retry', 7, { key: 'k' }), ask('retry', 7, { key: 'k' })]);
+    expect(new Set(twins.map(({ id }) => id)).size).toBe(1);
+    expect(twins.map(({ isReplay }) => isReplay).sort()).toEqual([false, true]);
+    await settle(worker(), input);
+    expect(await ask('retry', 7, { key: 'k' })).toEqual({ id: twins[0]?.id, isReplay: true });
+    await expect(ask('accept', 7, { key: 'k' })).rejects.toMatchObject({ code: 'IDEMPOTENCY_KEY_REUSED' });
+    expect(await rows('SELECT verb, state FROM anchor_commands')).toEqual([{ verb: 'retry', state: 'APPLIED' }]);
+    await db.query(`UPDATE contract_anchors SET state = 'VERIFIED'`);
+    await refuse('VERIFIED', all);
+  });
+
+  /** In the contract, while one of two mirrors lies about it. */
+  async function suspect(size: number, carriesProofs = false): Promise<{ origin: string; size: string }> {
+    const { input } = await newAnchor(size, carriesProofs);
+    sim.faults.arm({
+      at: 'mirrorRest',
+      match: { node: '1', type: 'contracts' },
+      effect: { corrupt: 'message' },
+      times: 99,
+    });
+    expect(await persist(worker(), input)).toMatchObject({ state: 'SUSPECT', isHeld: true });
+    return input;
+  }
+
+  it('stands once an operator accepts it and the mirrors that are believed show it, and covers proofs then', async () => {
+    const input = await suspect(7, true);
+    await ask('accept', 7, { distrustedMirrors: [sim.mirrorRestUrls[0] ?? ''] });
+    expect((await settle(worker(), input)).isHeld).toBe(true);
+    await ask('accept', 7, { distrustedMirrors: [sim.mirrorRestUrls[1] ?? ''] });
+    expect(await settle(worker(), input)).toEqual({ attempt: 1, state: 'VERIFIED' });
+    const { state, entry } = await rowOf(7);
+    expect([state, findAnchorEntryFault(entry)]).toEqual(['VERIFIED', undefined]);
+    expect(advanced).toEqual([ORIGIN]);
+    expect(await rows('SELECT anchored_size FROM log_progress')).toEqual([{ anchored_size: 7n }]);
+    expect((await countAlarms(db))['anchor.suspect']).toBe(0);
+    expect(await run(worker(), input)).toEqual({ attempt: 1, state: 'VERIFIED' });
+    expect(calls()).toHaveLength(1);
+  });
+
+  it('that was abandoned covers nothing, and the next window brings its checkpoint there by another attempt', async () => {
+    const input = await suspect(7);
+    await ask('abandon', 7);
+    expect(await settle(worker(), input)).toEqual({ attempt: 1, state: 'FAILED', isAbandoned: true });
+    expect(await run(worker(), input)).toEqual({ attempt: 1, state: 'FAILED', isAbandoned: true });
+    expect((await countAlarms(db))['anchor.suspect']).toBe(0);
+    expect(await readOpenContractAnchors(db, '2999-01-01T00:00:00Z', 10)).toEqual([]);
+    sim.faults.clear();
+    await db.query(
+      `INSERT INTO timestamps (origin, size, tsa, token, token_sha256, gen_time, serial, policy, self_operated, accepted_at)
+       VALUES ($1, 7, 'tsa', '\\x00', $2, now(), '1', '1.2', false, now())`,
+      [ORIGIN, randomBytes(32)],
+    );
+    const close = (now: string) =>
+      inTransaction(db, (tx) =>
+        closeContractWindow(tx, { origin: ORIGIN, now, windowMs: 3_600_000, carriesProofs: false }),
+      );
+    expect(await close(new Date().toISOString())).toBeUndefined();
+    expect(await close(new Date(Date.now() + 3_700_000).toISOString())).toBe(7n);
+    expect(await run(worker(), input)).toEqual({ attempt: 2, state: 'VERIFIED' });
   });
 
   it('waits for a person when the fee cap is too low for the gas, and sends the same bytes in vain', async () => {

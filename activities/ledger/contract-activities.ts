@@ -6,7 +6,7 @@ import { asyncLocalStorage } from '@temporalio/activity';
 import type { Clock } from '../../domain/clock.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import { buildAnchorMessage } from '../../domain/ledger/anchor-message.ts';
-import type { AttemptKey, AttemptRow } from '../../store/anchors.ts';
+import type { AnchorKey, AttemptKey, AttemptRow } from '../../store/anchors.ts';
 import {
   type ContractAnchorRow,
   moveContractAttempt,
@@ -17,9 +17,10 @@ import {
 } from '../../store/contract-anchors.ts';
 import type { Db } from '../../store/pool.ts';
 import { OUTCOME_UNKNOWN } from './anchor-ledger.ts';
-import type { AnchorInput, AnchorStep } from './anchor-step.ts';
+import { type AnchorInput, type AnchorStep, held, isHeld } from './anchor-step.ts';
 import type { ContractLedger, PreparedCall } from './contract-ledger.ts';
 import { pollReceipt, UNSURE_PATIENCE_MS } from './poll-receipt.ts';
+import { createSettleAnchor } from './settle-anchor.ts';
 
 /** How long one activity polls nodes for a receipt before it asks the mirrors, in ms. */
 const RECEIPT_PATIENCE_MS = 20_000;
@@ -35,11 +36,6 @@ export interface ContractDeps {
   readonly receiptPatienceMs?: number;
 }
 
-export interface ContractInput extends AnchorInput {
-  /** The update `retryAnchor` came since the last look. */
-  readonly isRetryAsked: boolean;
-}
-
 export type ContractActivities = ReturnType<typeof createContractActivities>;
 
 export function createContractActivities(deps: ContractDeps) {
@@ -51,19 +47,17 @@ export function createContractActivities(deps: ContractDeps) {
   return {
     /**
      * Takes the anchor as far as it goes now. Key (origin, size, attempt): a repeat goes on from what is stored.
-     * Returns VERIFIED; EXPIRED when its transaction never executes, so that the next call prepares another; or what
-     * waits for a person, as held: REJECTED, FAILED, SUSPECT. Throws LEDGER_UNAVAILABLE, LEDGER_NOT_CONFIRMED, SIGNER_*.
+     * Returns VERIFIED; EXPIRED when its transaction never executes, so that the next call prepares another; what
+     * waits for a person, as held: REJECTED, FAILED, SUSPECT; or FAILED as abandoned. Throws LEDGER_UNAVAILABLE, LEDGER_NOT_CONFIRMED, SIGNER_*.
      */
-    async anchorInContract({ origin, size, isRetryAsked }: ContractInput): Promise<AnchorStep> {
+    async anchorInContract({ origin, size }: AnchorInput): Promise<AnchorStep> {
       const anchorKey = { origin, size: BigInt(size) };
-      const anchor = await readContractAnchor(db, anchorKey);
-      if (anchor === undefined) throw new ProoflineError('NOT_FOUND', `no contract anchor of ${origin} at ${size}`);
-      const row = await openAttempt(anchorKey, anchor, isRetryAsked);
+      const anchor = await loadAnchor(anchorKey);
+      if (anchor.state === 'FAILED') return { attempt: anchor.attempt, state: 'FAILED', isAbandoned: true };
+      const row = await openAttempt(anchorKey, anchor);
       const key = { ...anchorKey, attempt: row.attempt };
-      if (isHeld(row) && !isRetryAsked) return held(row);
-      if (row.state === 'SUSPECT')
-        await moveContractAttempt(db, { ...key, state: 'CONSENSUS', now: clock.nowMicros() });
-      let state = row.state === 'SUSPECT' ? 'CONSENSUS' : row.state;
+      if (isHeld(row, anchor)) return held(row, anchor);
+      let { state } = row;
       if (state === 'PREPARED' || state === 'REJECTED' || state === 'SENT') {
         const sent = await send(key, row);
         if (sent.state !== 'SENT') return sent;
@@ -76,23 +70,47 @@ export function createContractActivities(deps: ContractDeps) {
         if (confirmed.state !== 'VERIFIED') return confirmed;
         state = 'VERIFIED';
       }
-      // A crash before the end leaves proofs behind their cursor; the repeat goes on from it.
-      if (state === 'VERIFIED' && anchor.carriesProofs)
-        while (await deps.advanceEvidence({ origin })) heartbeat({ advancing: origin });
+      if (state === 'VERIFIED' && anchor.carriesProofs) await applyCover({ origin });
       return { attempt: row.attempt, state };
     },
+
+    /** What operators decided about it. */
+    settleContractAnchor: createSettleAnchor({
+      ...{ medium: 'contract', db, clock, heartbeat, applyCover },
+      loadNewest: async (key) => {
+        const anchor = await loadAnchor(key);
+        const row = await readContractAttempt(db, { ...key, attempt: anchor.attempt });
+        if (row === undefined)
+          throw new ProoflineError('NOT_FOUND', `no attempt of a contract anchor of ${key.origin} at ${key.size}`);
+        return { anchor, row };
+      },
+      confirmWithout: async (row, distrustedMirrors) => {
+        const confirmation = await ledger.confirmWithout(toPrepared(row), distrustedMirrors);
+        if (confirmation.kind !== 'verified') return confirmation;
+        const { kind, mirrors, entry } = confirmation;
+        return { kind, mirrors, stands: { medium: 'contract', entry } };
+      },
+    }),
   };
 
+  /** A crash before the end leaves proofs behind their cursor; the repeat goes on from it. */
+  async function applyCover({ origin }: { readonly origin: string }): Promise<void> {
+    while (await deps.advanceEvidence({ origin })) heartbeat({ advancing: origin });
+  }
+
+  async function loadAnchor(key: AnchorKey): Promise<ContractAnchorRow> {
+    const anchor = await readContractAnchor(db, key);
+    if (anchor === undefined)
+      throw new ProoflineError('NOT_FOUND', `no contract anchor of ${key.origin} at ${key.size}`);
+    return anchor;
+  }
+
   /** The newest attempt, or another where that one definitively made no entry. */
-  async function openAttempt(
-    key: Omit<AttemptKey, 'attempt'>,
-    anchor: ContractAnchorRow,
-    isRetryAsked: boolean,
-  ): Promise<AttemptRow> {
+  async function openAttempt(key: AnchorKey, anchor: ContractAnchorRow): Promise<AttemptRow> {
     const newest =
       anchor.attempt === 0 ? undefined : await readContractAttempt(db, { ...key, attempt: anchor.attempt });
-    const isOver = newest?.state === 'EXPIRED' || (newest?.state === 'FAILED' && isRetryAsked);
-    if (newest !== undefined && !isOver) return newest;
+    const isOver = newest?.state === 'EXPIRED' || newest?.state === 'FAILED';
+    if (newest !== undefined && (!isOver || isHeld(newest, anchor))) return newest;
     const message = buildAnchorMessage({ origin: key.origin, size: key.size, root: anchor.root });
     const { signedBytes, transactionId, ...prepared } = await ledger.prepare(message);
     // A crash before this line loses signatures of a transaction that nobody has sent.
@@ -170,12 +188,6 @@ export function createContractActivities(deps: ContractDeps) {
     await moveContractAttempt(db, { ...key, state, failure: { status }, now: clock.nowMicros() });
     return { attempt: key.attempt, state, status, ...(state !== 'EXPIRED' && { isHeld: true as const }) };
   }
-}
-
-const isHeld = ({ state }: AttemptRow): boolean => state === 'REJECTED' || state === 'FAILED' || state === 'SUSPECT';
-
-function held({ attempt, state, failure }: AttemptRow): AnchorStep {
-  return { attempt, state, isHeld: true, ...(failure === null ? {} : { status: failure.status }) };
 }
 
 function toPrepared(row: AttemptRow): PreparedCall {

@@ -37,6 +37,8 @@ export interface ContractLedger {
   lookUp(prepared: PreparedCall): Promise<ReceiptOutcome>;
   /** Compares what mirrors show of the call, or of the entry that made it revert, with what was wanted. */
   confirm(prepared: PreparedCall): Promise<ContractConfirmation>;
+  /** The same, for an operator who does not believe some mirrors: every other mirror that answers must show it, and one must. */
+  confirmWithout(prepared: PreparedCall, distrustedMirrors: readonly string[]): Promise<ContractConfirmation>;
   provenAbsent(prepared: PreparedCall): Promise<boolean>;
   isSendable(prepared: PreparedCall): boolean;
   close(): void;
@@ -75,6 +77,10 @@ export function createContractLedger(options: ContractLedgerOptions): ContractLe
       return outcome.kind === 'failed' ? decide(mirrors, prepared, outcome.status) : outcome;
     },
     confirm: (prepared) => confirm(mirrors, config.mirrorQuorum, prepared),
+    confirmWithout(prepared, distrusted) {
+      const believed = mirrors.filter(({ url }) => !distrusted.includes(url));
+      return confirm(believed, Math.max(1, Math.min(config.mirrorQuorum, believed.length)), prepared);
+    },
     provenAbsent: (prepared) => isProvenAbsent(mirrors, config.mirrorQuorum, prepared),
     isSendable: sending.isSendable,
     close() {

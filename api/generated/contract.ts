@@ -532,6 +532,89 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/contract-anchors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Anchors of the log in the registry contract, the largest tree first */
+        get: operations["listContractAnchors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/contract-anchors/{size}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the anchored checkpoint. */
+                size: components["parameters"]["TreeSize"];
+            };
+            cookie?: never;
+        };
+        /** One anchor in the registry contract with its attempts, what mirrors said, and what operators decided */
+        get: operations["readContractAnchor"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/contract-anchors/{size}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the anchored checkpoint. */
+                size: components["parameters"]["TreeSize"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a rejected anchor in the registry contract again, once its cause is mended
+         * @description Another call is made only if the last one definitively made no entry. Audited. 409 TRANSITION_NOT_ALLOWED unless it is REJECTED.
+         */
+        post: operations["retryContractAnchor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/contract-anchors/{size}/resolve-suspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the anchored checkpoint. */
+                size: components["parameters"]["TreeSize"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide about a suspect anchor in the registry contract
+         * @description As for an anchor on the topic: `accept` asks the mirrors anew and lets it stand if every one that is not distrusted and answers shows it, and at least one does; else it stays suspect (409). `abandon` gives it up: it covers nothing, and a later window anchors again. Audited with the evidence. 409 TRANSITION_NOT_ALLOWED unless it is SUSPECT.
+         */
+        post: operations["resolveSuspectContract"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/alarms": {
         parameters: {
             query?: never;
@@ -1197,38 +1280,85 @@ export interface components {
             cost?: components["schemas"]["AnchorCost"];
             createdAt: components["schemas"]["Instant"];
             updatedAt: components["schemas"]["Instant"];
-            attempts: {
-                attempt: number;
-                state: components["schemas"]["AnchorState"];
-                transactionId: string;
-                status: string | null;
-                mirrors: {
-                    mirror: string;
-                    verdict: string;
-                    detail: string;
-                }[];
-                updatedAt: components["schemas"]["Instant"];
+            attempts: components["schemas"]["AnchorAttempt"][];
+            commands: components["schemas"]["AnchorCommand"][];
+        };
+        AnchorAttempt: {
+            attempt: number;
+            state: components["schemas"]["AnchorState"];
+            transactionId: string;
+            status: string | null;
+            mirrors: {
+                mirror: string;
+                verdict: string;
+                detail: string;
             }[];
-            commands: {
-                id: components["schemas"]["Id"];
-                /** @enum {string} */
-                verb: "retry" | "accept" | "abandon";
-                actor: string;
-                reason: string;
-                evidence?: {
-                    statement: string;
-                    distrustedMirrors: string[];
-                };
-                /** @enum {string} */
-                state: "PENDING" | "APPLIED" | "REFUSED";
-                code: string | null;
-                detail: string | null;
-                createdAt: components["schemas"]["Instant"];
-                finishedAt: components["schemas"]["Instant"] | null;
-            }[];
+            updatedAt: components["schemas"]["Instant"];
+        };
+        AnchorCommand: {
+            id: components["schemas"]["Id"];
+            /** @enum {string} */
+            verb: "retry" | "accept" | "abandon";
+            actor: string;
+            reason: string;
+            evidence?: {
+                statement: string;
+                distrustedMirrors: string[];
+            };
+            /** @enum {string} */
+            state: "PENDING" | "APPLIED" | "REFUSED";
+            code: string | null;
+            detail: string | null;
+            createdAt: components["schemas"]["Instant"];
+            finishedAt: components["schemas"]["Instant"] | null;
         };
         AnchorList: {
             data: components["schemas"]["Anchor"][];
+            next: string | null;
+        };
+        ContractLedgerEntry: {
+            kind: string;
+            network: string;
+            /** @description Present for every network but mainnet: what it does not prove. */
+            notice?: string;
+            contractId: string;
+            /** @description The address that called: 0x and 40 digits. */
+            publisher: string;
+            /** @description seconds.nanoseconds */
+            consensusTimestamp: string;
+            transactionId: string;
+            payer: string;
+            message: string;
+            explorerUrl?: string;
+        };
+        ContractAnchor: {
+            size: components["schemas"]["TreeSize"];
+            /** @description Whether proofs rest on it: where no topic is written to. */
+            carriesProofs: boolean;
+            state: components["schemas"]["AnchorState"];
+            attempt: number;
+            /** @description The network's word, where it has one. */
+            failure: string | null;
+            ledger?: components["schemas"]["ContractLedgerEntry"];
+            createdAt: components["schemas"]["Instant"];
+            updatedAt: components["schemas"]["Instant"];
+        };
+        ContractAnchorDetail: {
+            size: components["schemas"]["TreeSize"];
+            /** @description Whether proofs rest on it: where no topic is written to. */
+            carriesProofs: boolean;
+            state: components["schemas"]["AnchorState"];
+            attempt: number;
+            /** @description The network's word, where it has one. */
+            failure: string | null;
+            ledger?: components["schemas"]["ContractLedgerEntry"];
+            createdAt: components["schemas"]["Instant"];
+            updatedAt: components["schemas"]["Instant"];
+            attempts: components["schemas"]["AnchorAttempt"][];
+            commands: components["schemas"]["AnchorCommand"][];
+        };
+        ContractAnchorList: {
+            data: components["schemas"]["ContractAnchor"][];
             next: string | null;
         };
         SuspectDecision: {
@@ -1595,6 +1725,7 @@ export interface components {
         /** @description The anchor as it stands. */
         AnchorDetail: {
             headers: {
+                "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
                 [name: string]: unknown;
             };
             content: {
@@ -1604,12 +1735,35 @@ export interface components {
         /** @description Recorded; not decided yet. Location names the anchor. */
         AnchorPending: {
             headers: {
+                "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
                 Location: components["headers"]["Location"];
                 "Retry-After": components["headers"]["RetryAfter"];
                 [name: string]: unknown;
             };
             content: {
                 "application/json": components["schemas"]["AnchorDetail"];
+            };
+        };
+        /** @description The anchor as it stands. */
+        ContractAnchorDetail: {
+            headers: {
+                "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ContractAnchorDetail"];
+            };
+        };
+        /** @description Recorded; not decided yet. Location names the anchor. */
+        ContractAnchorPending: {
+            headers: {
+                "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                Location: components["headers"]["Location"];
+                "Retry-After": components["headers"]["RetryAfter"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ContractAnchorDetail"];
             };
         };
         /** @description The change as it stands. */
@@ -2393,7 +2547,10 @@ export interface operations {
     retryAnchor: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command. */
+                "Idempotency-Key"?: components["parameters"]["CommandKey"];
+            };
             path: {
                 /** @description Of the anchored checkpoint. */
                 size: components["parameters"]["TreeSize"];
@@ -2410,7 +2567,10 @@ export interface operations {
     resolveSuspect: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command. */
+                "Idempotency-Key"?: components["parameters"]["CommandKey"];
+            };
             path: {
                 /** @description Of the anchored checkpoint. */
                 size: components["parameters"]["TreeSize"];
@@ -2425,6 +2585,92 @@ export interface operations {
         responses: {
             200: components["responses"]["AnchorDetail"];
             202: components["responses"]["AnchorPending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listContractAnchors: {
+        parameters: {
+            query?: {
+                state?: components["schemas"]["AnchorState"];
+                /** @description `next` of the page before. */
+                below?: components["schemas"]["TreeSize"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContractAnchorList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    readContractAnchor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the anchored checkpoint. */
+                size: components["parameters"]["TreeSize"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ContractAnchorDetail"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    retryContractAnchor: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command. */
+                "Idempotency-Key"?: components["parameters"]["CommandKey"];
+            };
+            path: {
+                /** @description Of the anchored checkpoint. */
+                size: components["parameters"]["TreeSize"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["Command"];
+        responses: {
+            200: components["responses"]["ContractAnchorDetail"];
+            202: components["responses"]["ContractAnchorPending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    resolveSuspectContract: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command. */
+                "Idempotency-Key"?: components["parameters"]["CommandKey"];
+            };
+            path: {
+                /** @description Of the anchored checkpoint. */
+                size: components["parameters"]["TreeSize"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SuspectDecision"];
+            };
+        };
+        responses: {
+            200: components["responses"]["ContractAnchorDetail"];
+            202: components["responses"]["ContractAnchorPending"];
             default: components["responses"]["Problem"];
         };
     };

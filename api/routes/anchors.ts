@@ -1,40 +1,45 @@
-/** Anchors for operators (what stands, what waits for them, their verbs), and the anchor of a proof for its owner. */
-import { setTimeout as sleep } from 'node:timers/promises';
+/** Anchors for operators (those of the topic and of the registry contract, alarms, tenants), and the anchor of a proof for its owner. */
 import type { Request, Response } from 'express';
 import { ProoflineError } from '../../domain/errors.ts';
 import type { ProofId, TenantId } from '../../domain/ids.ts';
 import { endAlarm, readAlarms } from '../../store/alarms.ts';
-import { type AnchorVerb, requestAnchorCommand, type SuspectEvidence } from '../../store/anchor-commands.ts';
 import { listAnchors, readAnchorDetail, readAnchorOfProof } from '../../store/anchors.read.ts';
-import type { AnchorState } from '../../store/anchors.ts';
+import { listContractAnchors, readContractAnchorDetail } from '../../store/contract-anchors.read.ts';
 import { readProof } from '../../store/proofs.read.ts';
 import { readTenantAnchoring, setTenantAnchoring, type TenantAnchoring } from '../../store/tenant-anchoring.ts';
 import { withTenant } from '../../store/tenant-scope.ts';
 import { readLedgers } from '../../store/trust.read.ts';
 import { callerOf, scopeOf } from '../caller.ts';
-import { describeAnchor, describeAnchorDetail } from '../represent-anchor.ts';
+import {
+  describeAnchor,
+  describeAnchorDetail,
+  describeContractAnchor,
+  describeContractAnchorDetail,
+} from '../represent-anchor.ts';
 import type { ApiDeps, Route } from '../route.ts';
+import { LOOKERS, OPERATORS, operateAnchors } from './anchor-verbs.ts';
 
-const OPERATORS = { roles: ['SUPPORT_OPERATOR', 'PLATFORM_ADMIN'] } as const;
-const LOOKERS = { roles: ['SUPPORT_OPERATOR', 'PLATFORM_ADMIN', 'AUDITOR'] } as const;
 const READERS = { scope: 'proofs:read', ...LOOKERS } as const;
 const ADMIN = { roles: ['PLATFORM_ADMIN'] } as const;
 
-const OUTCOME_WITHIN_MS = 5_000;
-const LOOK_EVERY_MS = 100;
-
 export const anchorRoutes: readonly Route[] = [
   { method: 'get', path: '/v1/proofs/{id}/anchor', access: READERS, answer: sendAnchorOfProof },
-  { method: 'get', path: '/v1/admin/anchors', access: LOOKERS, answer: list },
-  { method: 'get', path: '/v1/admin/anchors/{size}', access: LOOKERS, answer: read },
-  { method: 'post', path: '/v1/admin/anchors/{size}/retry', access: OPERATORS, body: 'command', answer: retry },
-  {
-    method: 'post',
-    path: '/v1/admin/anchors/{size}/resolve-suspect',
-    access: OPERATORS,
-    body: 'command',
-    answer: resolveSuspect,
-  },
+  ...operateAnchors({
+    medium: 'hcs',
+    path: '/v1/admin/anchors',
+    list: listAnchors,
+    read: readAnchorDetail,
+    describe: describeAnchor,
+    describeDetail: describeAnchorDetail,
+  }),
+  ...operateAnchors({
+    medium: 'contract',
+    path: '/v1/admin/contract-anchors',
+    list: listContractAnchors,
+    read: readContractAnchorDetail,
+    describe: describeContractAnchor,
+    describeDetail: describeContractAnchorDetail,
+  }),
   { method: 'get', path: '/v1/admin/alarms', access: LOOKERS, answer: listAlarms },
   { method: 'post', path: '/v1/admin/alarms/{number}/end', access: OPERATORS, body: 'command', answer: endOne },
   { method: 'get', path: '/v1/admin/tenants/{id}/anchoring', access: LOOKERS, answer: readAnchoring },
@@ -50,80 +55,6 @@ async function sendAnchorOfProof(req: Request, res: Response, deps: ApiDeps): Pr
   });
   if (anchor === undefined) throw new ProoflineError('NOT_READY', 'no anchor covers the proof yet');
   res.json(describeAnchor(anchor, await readLedgers(deps.db)));
-}
-
-async function list(req: Request, res: Response, deps: ApiDeps): Promise<void> {
-  const { state, below, limit = 50 } = req.query as unknown as { state?: AnchorState; below?: string; limit?: number };
-  const anchors = await listAnchors(deps.db, {
-    origin: deps.settings.origin,
-    ...(state === undefined ? {} : { state }),
-    ...(below === undefined ? {} : { below: BigInt(below) }),
-    limit,
-  });
-  const ledgers = await readLedgers(deps.db);
-  const last = anchors.at(-1);
-  res.json({
-    data: anchors.map((anchor) => describeAnchor(anchor, ledgers)),
-    next: last !== undefined && anchors.length === limit ? last.size.toString() : null,
-  });
-}
-
-async function read(req: Request, res: Response, deps: ApiDeps): Promise<void> {
-  const detail = await look(req, deps);
-  res.json(describeAnchorDetail(detail, await readLedgers(deps.db)));
-}
-
-async function retry(req: Request, res: Response, deps: ApiDeps): Promise<void> {
-  const { reason } = req.body as { reason: string };
-  await command('retry', reason, undefined, req, res, deps);
-}
-
-async function resolveSuspect(req: Request, res: Response, deps: ApiDeps): Promise<void> {
-  const { decision, reason, evidence, distrustedMirrors } = req.body as {
-    decision: 'accept' | 'abandon';
-    reason: string;
-    evidence: string;
-    distrustedMirrors?: string[];
-  };
-  const rests = { statement: evidence, distrustedMirrors: [...new Set(distrustedMirrors ?? [])] };
-  await command(decision, reason, rests, req, res, deps);
-}
-
-/** Writes the command and waits for the workflow to decide it: 200, the code of its refusal, or 202. */
-async function command(
-  verb: AnchorVerb,
-  reason: string,
-  evidence: SuspectEvidence | undefined,
-  req: Request,
-  res: Response,
-  deps: ApiDeps,
-): Promise<void> {
-  const caller = callerOf(res);
-  if (caller === undefined) throw new ProoflineError('UNAUTHENTICATED');
-  const id = deps.newId();
-  await requestAnchorCommand(deps.db, {
-    id,
-    ...keyOf(req, deps),
-    verb,
-    actor: `key:${caller.id}`,
-    reason,
-    ...(evidence === undefined ? {} : { evidence }),
-    at: deps.clock.nowMicros(),
-  });
-  const untilMs = deps.clock.nowMs() + OUTCOME_WITHIN_MS;
-  for (;;) {
-    const detail = await look(req, deps);
-    const asked = detail.commands.find((one) => one.id === id);
-    if (asked?.state === 'REFUSED')
-      throw new ProoflineError('TRANSITION_NOT_ALLOWED', asked.detail ?? asked.code ?? '');
-    if (asked?.state === 'APPLIED' || deps.clock.nowMs() >= untilMs) {
-      if (asked?.state !== 'APPLIED') res.status(202).set('Retry-After', '5');
-      res.location(`/v1/admin/anchors/${detail.size}`);
-      res.json(describeAnchorDetail(detail, await readLedgers(deps.db)));
-      return;
-    }
-    await sleep(LOOK_EVERY_MS);
-  }
 }
 
 async function listAlarms(req: Request, res: Response, deps: ApiDeps): Promise<void> {
@@ -152,15 +83,4 @@ async function setAnchoring(req: Request, res: Response, deps: ApiDeps): Promise
   const change = req.body as Partial<TenantAnchoring> & { reason: string };
   await setTenantAnchoring(deps.db, { ...change, tenant, actor: `key:${caller.id}`, at: deps.clock.nowMicros() });
   await readAnchoring(req, res, deps);
-}
-
-const keyOf = (req: Request, deps: ApiDeps) => ({
-  origin: deps.settings.origin,
-  size: BigInt(req.params.size as string),
-});
-
-async function look(req: Request, deps: ApiDeps) {
-  const detail = await readAnchorDetail(deps.db, keyOf(req, deps));
-  if (detail === undefined) throw new ProoflineError('NOT_FOUND');
-  return detail;
 }

@@ -275,6 +275,7 @@ async function decide(
   const liar = sim.mirrorRestUrls[1] ?? '';
   await requestAnchorCommand(api, {
     id: randomUUID(),
+    medium: 'hcs',
     origin: anchor.origin,
     size: BigInt(anchor.size),
     verb,

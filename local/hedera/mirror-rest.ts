@@ -100,7 +100,7 @@ function send(response: ServerResponse, { status, body }: Answer): void {
   response.end(JSON.stringify(body));
 }
 
-/** A lying mirror: one member of every message in the answer is another, or the first message is left out. */
+/** A lying mirror: one member of every message in the answer is another, or the first message is left out; of a contract's call, what was called. */
 function corrupt(answered: Answer, effect: FaultEffect | undefined): Answer {
   if (effect === undefined || !('corrupt' in effect) || answered.status !== 200) return answered;
   const { corrupt: how } = effect;
@@ -109,6 +109,8 @@ function corrupt(answered: Answer, effect: FaultEffect | undefined): Answer {
     const shown = how === 'gap' ? messages.slice(1) : messages.map((row) => ({ ...row, ...lie(how, row) }));
     return ok({ ...answered.body, messages: shown });
   }
+  if (how === 'message' && 'function_parameters' in answered.body)
+    return ok({ ...answered.body, function_parameters: '0x00000000' });
   if (!('running_hash' in answered.body)) return answered;
   return how === 'gap' ? notFound : ok({ ...answered.body, ...lie(how, answered.body) });
 }

@@ -1,13 +1,22 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import {
+  AccountId,
+  Client,
+  ContractExecuteTransaction,
+  ContractFunctionParameters,
+  ContractId,
+  PrivateKey,
+} from '@hashgraph/sdk';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ContractAnchorEntry } from '../../domain/bundle.ts';
 import { type Stack, type StackOptions, startStack } from '../../local/stack/start-stack.ts';
 import { createPool } from '../../store/pool.ts';
 import { openMirror } from '../../verifier/http-mirror.ts';
 import { verifyBundle } from '../../verifier/verify.ts';
-import { createTestClient, type TestClient } from './client.ts';
+import { until } from '../support/until.ts';
+import { createTestClient, ok, type TestClient } from './client.ts';
 
 let dataDir: string;
 let stack: Stack;
@@ -64,6 +73,47 @@ const verifyLive = async (text: string) =>
     nowMs: Date.now(),
   });
 
+/** As the contract's owner, which is the simulated network's treasury. */
+async function setPaused(isPaused: boolean): Promise<void> {
+  const { nodes, contract } = await readJson('ledger.json');
+  const [birth = ''] = (await readFile(join(dataDir, 'hedera', 'ledger.ndjson'), 'utf8')).split('\n');
+  const owner = Client.forNetwork(nodes, { scheduleNetworkUpdate: false });
+  try {
+    owner.setOperator(AccountId.fromString('0.0.2'), await PrivateKey.fromPem(JSON.parse(birth).treasuryKey));
+    const response = await new ContractExecuteTransaction()
+      .setContractId(ContractId.fromString(contract.contractId))
+      .setGas(100_000)
+      .setFunction('setPaused', new ContractFunctionParameters().addBool(isPaused))
+      .execute(owner);
+    await response.getReceiptQuery().execute(owner);
+  } finally {
+    owner.close();
+  }
+}
+
+interface ContractAnchorView {
+  readonly size: string;
+  readonly state: string;
+  readonly failure: string | null;
+  readonly attempts: readonly { readonly state: string; readonly status: string | null }[];
+  readonly commands: readonly { readonly verb: string; readonly state: string }[];
+}
+
+const asOperator = (method: string, path: string, body?: unknown): Promise<Response> =>
+  client.request(method, `/v1/admin/${path}`, {
+    key: stack.info.operatorKey,
+    ...(body === undefined ? {} : { body }),
+  });
+
+/** The one anchor that waits for a person. */
+async function untilHeld(): Promise<ContractAnchorView> {
+  const list = () =>
+    ok<{ data: ContractAnchorView[] }>(asOperator('GET', 'contract-anchors?state=REJECTED')).then(({ data }) => data);
+  const [held] = await until(list, ({ length }) => length === 1);
+  if (held === undefined) throw new Error('no contract anchor is held');
+  return held;
+}
+
 describe('anchoring in the registry contract, signed by the signer under its policy', () => {
   it('comes beside the topic in mode `both`: the bundle of a certified proof gains it, and a mirror confirms both', async () => {
     const proof = await client.submitOne({ anchorPolicy: 'REQUIRED' });
@@ -81,6 +131,32 @@ describe('anchoring in the registry contract, signed by the signer under its pol
     const forged = await verifyLive(text.replace(anchors[1].publisher, `0x${'0'.repeat(39)}2`));
     expect(forged.claims.anchor).toMatchObject({ verdict: 'invalid' });
   }, 60_000);
+
+  it('waits for support where the contract refuses, and goes on by a retry that was asked for while Temporal was down', async () => {
+    await setPaused(true);
+    const proof = await client.submitOne({ anchorPolicy: 'REQUIRED' });
+    // Proofs rest on the topic.
+    await client.untilState(proof.id, ['CERTIFIED']);
+    const { size, failure } = await untilHeld();
+    expect(failure).toBe('CONTRACT_REVERT_EXECUTED WritesPaused');
+    await setPaused(false);
+    const temporal = stack.parts.get('temporal');
+    await temporal?.stop();
+    const retry = () => asOperator('POST', `contract-anchors/${size}/retry`, { reason: 'a drill: no longer paused' });
+    expect((await retry()).status).toBe(202);
+    await temporal?.start();
+    await untilAnchored(proof.id, 'hedera-contract/v1');
+    const anchor = await ok<ContractAnchorView>(asOperator('GET', `contract-anchors/${size}`));
+    expect(anchor).toMatchObject({
+      state: 'VERIFIED',
+      failure: null,
+      attempts: [{ state: 'VERIFIED' }, { state: 'FAILED', status: failure }],
+      commands: [{ verb: 'retry', state: 'APPLIED' }],
+    });
+    expect((await retry()).status).toBe(409);
+    const alarms = await ok<{ data: unknown[] }>(asOperator('GET', 'alarms'));
+    expect(alarms.data).toEqual([]);
+  }, 120_000);
 
   it('carries the proofs alone in mode `contract`, in the contract that an earlier mode had deployed', async () => {
     const { contract } = await readJson('ledger.json');

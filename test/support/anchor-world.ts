@@ -144,9 +144,10 @@ export function useAnchorWorld({ receiptPatienceMs = 1_000 } = {}): AnchorWorld 
       drive,
       settle: (activities: LedgerActivities, anchor: Anchor) =>
         activities.settleAnchor({ ...anchor, isRetryAsked: false }),
-      command: (verb: AnchorVerb, size: number, distrustedMirrors: readonly string[] = []) =>
-        requestAnchorCommand(test.pool('proofline_api'), {
+      command: async (verb: AnchorVerb, size: number, distrustedMirrors: readonly string[] = []) => {
+        await requestAnchorCommand(test.pool('proofline_api'), {
           id: randomUUID(),
+          medium: 'hcs',
           origin: ORIGIN,
           size: BigInt(size),
           verb,
@@ -154,7 +155,8 @@ export function useAnchorWorld({ receiptPatienceMs = 1_000 } = {}): AnchorWorld 
           reason: 'ticket 1',
           ...(verb === 'retry' ? {} : { evidence: { statement: 'ticket 1', distrustedMirrors } }),
           at: clockOf(sim).nowMicros(),
-        }),
+        });
+      },
       messages: () => sim.ledger.state.topics.get(config.topicId)?.messages ?? [],
       attempts: async (size: number) =>
         (

@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.ts';
 import type { Client, Options as Options2, TDataShape } from './client/index.ts';
-import type { CancelProofData, CancelProofErrors, CancelProofResponses, CertifyWithoutAnchorData, CertifyWithoutAnchorErrors, CertifyWithoutAnchorResponses, CommandProofsData, CommandProofsErrors, CommandProofsResponses, CreateOrgUnitData, CreateOrgUnitErrors, CreateOrgUnitResponses, DownloadBundleData, DownloadBundleErrors, DownloadBundleResponses, DownloadCertificateData, DownloadCertificateErrors, DownloadCertificatePdfData, DownloadCertificatePdfErrors, DownloadCertificatePdfResponses, DownloadCertificateResponses, DownloadDisclosureData, DownloadDisclosureErrors, DownloadDisclosureResponses, DownloadEvidenceRecordData, DownloadEvidenceRecordErrors, DownloadEvidenceRecordResponses, DownloadReceiptData, DownloadReceiptErrors, DownloadReceiptResponses, EndAlarmData, EndAlarmErrors, EndAlarmResponses, ImportLicenseData, ImportLicenseErrors, ImportLicenseResponses, ImportRevocationListData, ImportRevocationListErrors, ImportRevocationListResponses, ListAlarmsData, ListAlarmsErrors, ListAlarmsResponses, ListAllocationsData, ListAllocationsErrors, ListAllocationsResponses, ListAnchorsData, ListAnchorsErrors, ListAnchorsResponses, ListLicensesData, ListLicensesErrors, ListLicensesResponses, ListOrgUnitsData, ListOrgUnitsErrors, ListOrgUnitsResponses, ListProofsData, ListProofsErrors, ListProofsResponses, MoveOrgUnitData, MoveOrgUnitErrors, MoveOrgUnitResponses, ReadAnchorData, ReadAnchorErrors, ReadAnchorResponses, ReadCheckpointData, ReadCheckpointErrors, ReadCheckpointResponses, ReadCommandData, ReadCommandErrors, ReadCommandResponses, ReadDocsAssetData, ReadDocsAssetErrors, ReadDocsAssetResponses, ReadDocsData, ReadDocsErrors, ReadDocsResponses, ReadLicenseUsageData, ReadLicenseUsageErrors, ReadLicenseUsageResponses, ReadOrgChangeData, ReadOrgChangeErrors, ReadOrgChangeResponses, ReadPartialTileData, ReadPartialTileErrors, ReadPartialTileOfMillionsData, ReadPartialTileOfMillionsErrors, ReadPartialTileOfMillionsResponses, ReadPartialTileOfThousandsData, ReadPartialTileOfThousandsErrors, ReadPartialTileOfThousandsResponses, ReadPartialTileResponses, ReadProblemCatalogueData, ReadProblemCatalogueErrors, ReadProblemCatalogueResponses, ReadProofAnchorData, ReadProofAnchorErrors, ReadProofAnchorResponses, ReadProofData, ReadProofErrors, ReadProofResponses, ReadRevocationListData, ReadRevocationListErrors, ReadRevocationListResponses, ReadSubmissionData, ReadSubmissionErrors, ReadSubmissionResponses, ReadTenantAnchoringData, ReadTenantAnchoringErrors, ReadTenantAnchoringResponses, ReadTileData, ReadTileErrors, ReadTileOfMillionsData, ReadTileOfMillionsErrors, ReadTileOfMillionsResponses, ReadTileOfThousandsData, ReadTileOfThousandsErrors, ReadTileOfThousandsResponses, ReadTileResponses, ReadTimelineData, ReadTimelineErrors, ReadTimelineResponses, ReadTrustData, ReadTrustErrors, ReadTrustResponses, RejectProofData, RejectProofErrors, RejectProofResponses, ResolveSuspectData, ResolveSuspectErrors, ResolveSuspectResponses, RetryAnchorData, RetryAnchorErrors, RetryAnchorResponses, RetryProofData, RetryProofErrors, RetryProofResponses, SetAllocationsData, SetAllocationsErrors, SetAllocationsResponses, SetTenantAnchoringData, SetTenantAnchoringErrors, SetTenantAnchoringResponses, SubmitProofData, SubmitProofErrors, SubmitProofResponses, SubmitProofsData, SubmitProofsErrors, SubmitProofsResponses, VerifyBundleData, VerifyBundleErrors, VerifyBundleResponses, VerifyByDigestData, VerifyByDigestErrors, VerifyByDigestResponses, VerifyPdfData, VerifyPdfErrors, VerifyPdfResponses, VerifyProofData, VerifyProofErrors, VerifyProofResponses } from './types.gen.ts';
+import type { CancelProofData, CancelProofErrors, CancelProofResponses, CertifyWithoutAnchorData, CertifyWithoutAnchorErrors, CertifyWithoutAnchorResponses, CommandProofsData, CommandProofsErrors, CommandProofsResponses, CreateOrgUnitData, CreateOrgUnitErrors, CreateOrgUnitResponses, DownloadBundleData, DownloadBundleErrors, DownloadBundleResponses, DownloadCertificateData, DownloadCertificateErrors, DownloadCertificatePdfData, DownloadCertificatePdfErrors, DownloadCertificatePdfResponses, DownloadCertificateResponses, DownloadDisclosureData, DownloadDisclosureErrors, DownloadDisclosureResponses, DownloadEvidenceRecordData, DownloadEvidenceRecordErrors, DownloadEvidenceRecordResponses, DownloadReceiptData, DownloadReceiptErrors, DownloadReceiptResponses, EndAlarmData, EndAlarmErrors, EndAlarmResponses, ImportLicenseData, ImportLicenseErrors, ImportLicenseResponses, ImportRevocationListData, ImportRevocationListErrors, ImportRevocationListResponses, ListAlarmsData, ListAlarmsErrors, ListAlarmsResponses, ListAllocationsData, ListAllocationsErrors, ListAllocationsResponses, ListAnchorsData, ListAnchorsErrors, ListAnchorsResponses, ListContractAnchorsData, ListContractAnchorsErrors, ListContractAnchorsResponses, ListLicensesData, ListLicensesErrors, ListLicensesResponses, ListOrgUnitsData, ListOrgUnitsErrors, ListOrgUnitsResponses, ListProofsData, ListProofsErrors, ListProofsResponses, MoveOrgUnitData, MoveOrgUnitErrors, MoveOrgUnitResponses, ReadAnchorData, ReadAnchorErrors, ReadAnchorResponses, ReadCheckpointData, ReadCheckpointErrors, ReadCheckpointResponses, ReadCommandData, ReadCommandErrors, ReadCommandResponses, ReadContractAnchorData, ReadContractAnchorErrors, ReadContractAnchorResponses, ReadDocsAssetData, ReadDocsAssetErrors, ReadDocsAssetResponses, ReadDocsData, ReadDocsErrors, ReadDocsResponses, ReadLicenseUsageData, ReadLicenseUsageErrors, ReadLicenseUsageResponses, ReadOrgChangeData, ReadOrgChangeErrors, ReadOrgChangeResponses, ReadPartialTileData, ReadPartialTileErrors, ReadPartialTileOfMillionsData, ReadPartialTileOfMillionsErrors, ReadPartialTileOfMillionsResponses, ReadPartialTileOfThousandsData, ReadPartialTileOfThousandsErrors, ReadPartialTileOfThousandsResponses, ReadPartialTileResponses, ReadProblemCatalogueData, ReadProblemCatalogueErrors, ReadProblemCatalogueResponses, ReadProofAnchorData, ReadProofAnchorErrors, ReadProofAnchorResponses, ReadProofData, ReadProofErrors, ReadProofResponses, ReadRevocationListData, ReadRevocationListErrors, ReadRevocationListResponses, ReadSubmissionData, ReadSubmissionErrors, ReadSubmissionResponses, ReadTenantAnchoringData, ReadTenantAnchoringErrors, ReadTenantAnchoringResponses, ReadTileData, ReadTileErrors, ReadTileOfMillionsData, ReadTileOfMillionsErrors, ReadTileOfMillionsResponses, ReadTileOfThousandsData, ReadTileOfThousandsErrors, ReadTileOfThousandsResponses, ReadTileResponses, ReadTimelineData, ReadTimelineErrors, ReadTimelineResponses, ReadTrustData, ReadTrustErrors, ReadTrustResponses, RejectProofData, RejectProofErrors, RejectProofResponses, ResolveSuspectContractData, ResolveSuspectContractErrors, ResolveSuspectContractResponses, ResolveSuspectData, ResolveSuspectErrors, ResolveSuspectResponses, RetryAnchorData, RetryAnchorErrors, RetryAnchorResponses, RetryContractAnchorData, RetryContractAnchorErrors, RetryContractAnchorResponses, RetryProofData, RetryProofErrors, RetryProofResponses, SetAllocationsData, SetAllocationsErrors, SetAllocationsResponses, SetTenantAnchoringData, SetTenantAnchoringErrors, SetTenantAnchoringResponses, SubmitProofData, SubmitProofErrors, SubmitProofResponses, SubmitProofsData, SubmitProofsErrors, SubmitProofsResponses, VerifyBundleData, VerifyBundleErrors, VerifyBundleResponses, VerifyByDigestData, VerifyByDigestErrors, VerifyByDigestResponses, VerifyPdfData, VerifyPdfErrors, VerifyPdfResponses, VerifyProofData, VerifyProofErrors, VerifyProofResponses } from './types.gen.ts';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -332,6 +332,54 @@ export const retryAnchor = <ThrowOnError extends boolean = false>(options: Optio
 export const resolveSuspect = <ThrowOnError extends boolean = false>(options: Options<ResolveSuspectData, ThrowOnError>) => (options.client ?? client).post<ResolveSuspectResponses, ResolveSuspectErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/admin/anchors/{size}/resolve-suspect',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Anchors of the log in the registry contract, the largest tree first
+ */
+export const listContractAnchors = <ThrowOnError extends boolean = false>(options?: Options<ListContractAnchorsData, ThrowOnError>) => (options?.client ?? client).get<ListContractAnchorsResponses, ListContractAnchorsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/contract-anchors',
+    ...options
+});
+
+/**
+ * One anchor in the registry contract with its attempts, what mirrors said, and what operators decided
+ */
+export const readContractAnchor = <ThrowOnError extends boolean = false>(options: Options<ReadContractAnchorData, ThrowOnError>) => (options.client ?? client).get<ReadContractAnchorResponses, ReadContractAnchorErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/contract-anchors/{size}',
+    ...options
+});
+
+/**
+ * Try a rejected anchor in the registry contract again, once its cause is mended
+ *
+ * Another call is made only if the last one definitively made no entry. Audited. 409 TRANSITION_NOT_ALLOWED unless it is REJECTED.
+ */
+export const retryContractAnchor = <ThrowOnError extends boolean = false>(options: Options<RetryContractAnchorData, ThrowOnError>) => (options.client ?? client).post<RetryContractAnchorResponses, RetryContractAnchorErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/contract-anchors/{size}/retry',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Decide about a suspect anchor in the registry contract
+ *
+ * As for an anchor on the topic: `accept` asks the mirrors anew and lets it stand if every one that is not distrusted and answers shows it, and at least one does; else it stays suspect (409). `abandon` gives it up: it covers nothing, and a later window anchors again. Audited with the evidence. 409 TRANSITION_NOT_ALLOWED unless it is SUSPECT.
+ */
+export const resolveSuspectContract = <ThrowOnError extends boolean = false>(options: Options<ResolveSuspectContractData, ThrowOnError>) => (options.client ?? client).post<ResolveSuspectContractResponses, ResolveSuspectContractErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/admin/contract-anchors/{size}/resolve-suspect',
     ...options,
     headers: {
         'Content-Type': 'application/json',

@@ -297,37 +297,104 @@ export type AnchorDetail = {
     cost?: AnchorCost;
     createdAt: Instant;
     updatedAt: Instant;
-    attempts: Array<{
-        attempt: number;
-        state: AnchorState;
-        transactionId: string;
-        status: string | null;
-        mirrors: Array<{
-            mirror: string;
-            verdict: string;
-            detail: string;
-        }>;
-        updatedAt: Instant;
+    attempts: Array<AnchorAttempt>;
+    commands: Array<AnchorCommand>;
+};
+
+export type AnchorAttempt = {
+    attempt: number;
+    state: AnchorState;
+    transactionId: string;
+    status: string | null;
+    mirrors: Array<{
+        mirror: string;
+        verdict: string;
+        detail: string;
     }>;
-    commands: Array<{
-        id: Id;
-        verb: 'retry' | 'accept' | 'abandon';
-        actor: string;
-        reason: string;
-        evidence?: {
-            statement: string;
-            distrustedMirrors: Array<string>;
-        };
-        state: 'PENDING' | 'APPLIED' | 'REFUSED';
-        code: string | null;
-        detail: string | null;
-        createdAt: Instant;
-        finishedAt: Instant | null;
-    }>;
+    updatedAt: Instant;
+};
+
+export type AnchorCommand = {
+    id: Id;
+    verb: 'retry' | 'accept' | 'abandon';
+    actor: string;
+    reason: string;
+    evidence?: {
+        statement: string;
+        distrustedMirrors: Array<string>;
+    };
+    state: 'PENDING' | 'APPLIED' | 'REFUSED';
+    code: string | null;
+    detail: string | null;
+    createdAt: Instant;
+    finishedAt: Instant | null;
 };
 
 export type AnchorList = {
     data: Array<Anchor>;
+    next: string | null;
+};
+
+export type ContractLedgerEntry = {
+    kind: string;
+    network: string;
+    /**
+     * Present for every network but mainnet: what it does not prove.
+     */
+    notice?: string;
+    contractId: string;
+    /**
+     * The address that called: 0x and 40 digits.
+     */
+    publisher: string;
+    /**
+     * seconds.nanoseconds
+     */
+    consensusTimestamp: string;
+    transactionId: string;
+    payer: string;
+    message: string;
+    explorerUrl?: string;
+};
+
+export type ContractAnchor = {
+    size: TreeSize;
+    /**
+     * Whether proofs rest on it: where no topic is written to.
+     */
+    carriesProofs: boolean;
+    state: AnchorState;
+    attempt: number;
+    /**
+     * The network's word, where it has one.
+     */
+    failure: string | null;
+    ledger?: ContractLedgerEntry;
+    createdAt: Instant;
+    updatedAt: Instant;
+};
+
+export type ContractAnchorDetail = {
+    size: TreeSize;
+    /**
+     * Whether proofs rest on it: where no topic is written to.
+     */
+    carriesProofs: boolean;
+    state: AnchorState;
+    attempt: number;
+    /**
+     * The network's word, where it has one.
+     */
+    failure: string | null;
+    ledger?: ContractLedgerEntry;
+    createdAt: Instant;
+    updatedAt: Instant;
+    attempts: Array<AnchorAttempt>;
+    commands: Array<AnchorCommand>;
+};
+
+export type ContractAnchorList = {
+    data: Array<ContractAnchor>;
     next: string | null;
 };
 
@@ -1663,6 +1730,12 @@ export type ReadAnchorResponse = ReadAnchorResponses[keyof ReadAnchorResponses];
 
 export type RetryAnchorData = {
     body: Command2;
+    headers?: {
+        /**
+         * Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command.
+         */
+        'Idempotency-Key'?: string;
+    };
     path: {
         /**
          * Of the anchored checkpoint.
@@ -1697,6 +1770,12 @@ export type RetryAnchorResponse = RetryAnchorResponses[keyof RetryAnchorResponse
 
 export type ResolveSuspectData = {
     body: SuspectDecision;
+    headers?: {
+        /**
+         * Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command.
+         */
+        'Idempotency-Key'?: string;
+    };
     path: {
         /**
          * Of the anchored checkpoint.
@@ -1728,6 +1807,148 @@ export type ResolveSuspectResponses = {
 };
 
 export type ResolveSuspectResponse = ResolveSuspectResponses[keyof ResolveSuspectResponses];
+
+export type ListContractAnchorsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        state?: AnchorState;
+        /**
+         * `next` of the page before.
+         */
+        below?: TreeSize;
+        limit?: number;
+    };
+    url: '/v1/admin/contract-anchors';
+};
+
+export type ListContractAnchorsErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ListContractAnchorsError = ListContractAnchorsErrors[keyof ListContractAnchorsErrors];
+
+export type ListContractAnchorsResponses = {
+    /**
+     * One page.
+     */
+    200: ContractAnchorList;
+};
+
+export type ListContractAnchorsResponse = ListContractAnchorsResponses[keyof ListContractAnchorsResponses];
+
+export type ReadContractAnchorData = {
+    body?: never;
+    path: {
+        /**
+         * Of the anchored checkpoint.
+         */
+        size: TreeSize;
+    };
+    query?: never;
+    url: '/v1/admin/contract-anchors/{size}';
+};
+
+export type ReadContractAnchorErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ReadContractAnchorError = ReadContractAnchorErrors[keyof ReadContractAnchorErrors];
+
+export type ReadContractAnchorResponses = {
+    /**
+     * The anchor as it stands.
+     */
+    200: ContractAnchorDetail;
+};
+
+export type ReadContractAnchorResponse = ReadContractAnchorResponses[keyof ReadContractAnchorResponses];
+
+export type RetryContractAnchorData = {
+    body: Command2;
+    headers?: {
+        /**
+         * Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path: {
+        /**
+         * Of the anchored checkpoint.
+         */
+        size: TreeSize;
+    };
+    query?: never;
+    url: '/v1/admin/contract-anchors/{size}/retry';
+};
+
+export type RetryContractAnchorErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type RetryContractAnchorError = RetryContractAnchorErrors[keyof RetryContractAnchorErrors];
+
+export type RetryContractAnchorResponses = {
+    /**
+     * The anchor as it stands.
+     */
+    200: ContractAnchorDetail;
+    /**
+     * Recorded; not decided yet. Location names the anchor.
+     */
+    202: ContractAnchorDetail;
+};
+
+export type RetryContractAnchorResponse = RetryContractAnchorResponses[keyof RetryContractAnchorResponses];
+
+export type ResolveSuspectContractData = {
+    body: SuspectDecision;
+    headers?: {
+        /**
+         * Makes the command safe to repeat. 1 to 255 visible ASCII characters; one per key and command.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path: {
+        /**
+         * Of the anchored checkpoint.
+         */
+        size: TreeSize;
+    };
+    query?: never;
+    url: '/v1/admin/contract-anchors/{size}/resolve-suspect';
+};
+
+export type ResolveSuspectContractErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ResolveSuspectContractError = ResolveSuspectContractErrors[keyof ResolveSuspectContractErrors];
+
+export type ResolveSuspectContractResponses = {
+    /**
+     * The anchor as it stands.
+     */
+    200: ContractAnchorDetail;
+    /**
+     * Recorded; not decided yet. Location names the anchor.
+     */
+    202: ContractAnchorDetail;
+};
+
+export type ResolveSuspectContractResponse = ResolveSuspectContractResponses[keyof ResolveSuspectContractResponses];
 
 export type ListAlarmsData = {
     body?: never;
