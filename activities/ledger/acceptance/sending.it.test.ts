@@ -27,7 +27,7 @@ describe('sending', () => {
     await world.drive(world.worker(), await world.newAnchor(1));
     expect(world.messages()).toHaveLength(1);
     expect(await world.attempts(1)).toEqual([
-      { state: 'VERIFIED', transactionId: (await world.entry(1)).transactionId },
+      { attempt: 1, state: 'VERIFIED', transactionId: (await world.entry(1)).transactionId },
     ]);
   });
 
