@@ -138,10 +138,13 @@ export function createBatchLife(test: TestDatabase) {
     },
     /** Drafts certificates of the members whose evidence is complete. */
     async draft(batch: BatchId): Promise<void> {
-      for (const tenant of await queueForLicence(db, batch, now()))
-        while (
-          (await drainLicences(db, tenant, { clock, origin, publicUrl: 'https://p.example', batchIds: [batch] })).more
-        );
+      for (const tenant of await life.queue(batch)) await life.drain(tenant, batch);
+    },
+    queue: (batch: BatchId) => queueForLicence(db, batch, now()),
+    async drain(tenant: TenantId, batch: BatchId): Promise<void> {
+      while (
+        (await drainLicences(db, tenant, { clock, origin, publicUrl: 'https://p.example', batchIds: [batch] })).more
+      );
     },
     /** What `certifyProofs` does; whether the batch is closed now. */
     async certify(batch: BatchId): Promise<boolean> {
