@@ -1,125 +1,23 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { NativeConnection } from '@temporalio/worker';
-import { pino } from 'pino';
-import { systemClock } from '../../domain/clock.ts';
-import { localKeyPaths } from '../../local/keys/ensure-local-keys.ts';
-import { ORIGIN } from '../../local/stack/local-parts.ts';
-import { type Stack, startStack } from '../../local/stack/start-stack.ts';
-import { createPool, type Db } from '../../store/pool.ts';
-import { bundleWorkflows } from '../../workers/bundle.ts';
-import { type Composed, composeActivities } from '../../workers/compose.ts';
-import { parseWorkerConfig } from '../../workers/config.ts';
+import type { Db } from '../../store/pool.ts';
 import { HOLD_MS } from '../../workers/form-batches.ts';
-import { startRelay } from '../../workers/relay.ts';
-import { type RunningWorkers, startWorkers } from '../../workers/start-workers.ts';
-import { createTemporalClient, installRuntime } from '../../workers/temporal.ts';
-import { createTestClient, type TestClient } from '../e2e/client.ts';
-import { type CrashingDb, createCrashingDb } from './crashing-db.ts';
+import type { TestClient } from '../e2e/client.ts';
+import { type CrashingDb, changes } from './crashing-db.ts';
+import { type CrashingSystem, startCrashingSystem } from './crashing-system.ts';
 
 const PROOFS = 3;
 
-const clock = systemClock();
-let dataDir: string;
-let stack: Stack;
+let system: CrashingSystem;
 let client: TestClient;
 let owner: Db;
-const closing: (() => Promise<unknown>)[] = [];
 let workerSide: CrashingDb;
 let relaySide: CrashingDb;
 
 beforeAll(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), 'proofline-crash-'));
-  stack = await startStack({ dataDir, ports: 'any', logLevel: 'warn', consensusDelayMs: 20 });
-  // This process takes their place, so that it can die where it is told to.
-  await stack.parts.get('workers')?.stop();
-  await stack.parts.get('relay')?.stop();
-  client = createTestClient(stack);
-  owner = createPool({ url: stack.info.postgresUrl, max: 2, applicationName: 'crash test', onError: () => undefined });
-  const { rows } = await owner.query<{ instance: string }>("SELECT document ->> 'instance' AS instance FROM instance");
-  await startHere(rows[0]?.instance ?? '');
+  system = await startCrashingSystem();
+  ({ client, owner, workerSide, relaySide } = system);
 }, 120_000);
-
-afterAll(async () => {
-  for (const close of closing.reverse()) await close();
-  await owner?.end();
-  await stack?.stop();
-  await rm(dataDir, { recursive: true, force: true });
-}, 60_000);
-
-async function startHere(instance: string): Promise<void> {
-  const { info } = stack;
-  const keys = localKeyPaths(join(dataDir, 'keys'));
-  const config = parseWorkerConfig({
-    PROOFLINE_DB_WORKER_URL: info.postgresUrl,
-    PROOFLINE_TEMPORAL_ADDRESS: info.temporalAddress,
-    PROOFLINE_ORIGIN: ORIGIN,
-    PROOFLINE_INSTANCE: instance,
-    PROOFLINE_PUBLIC_URL: info.apiUrl,
-    PROOFLINE_SIGNER_URL: info.signerUrl,
-    PROOFLINE_SIGNER_CA_FILE: keys.transportCaFile,
-    PROOFLINE_SIGNER_CERT_FILE: keys.clients.worker.certFile,
-    PROOFLINE_SIGNER_KEY_FILE: keys.clients.worker.keyFile,
-    PROOFLINE_SIGNING_ROOTS_FILE: keys.signingRoot.certFile,
-    PROOFLINE_TSAS_FILE: join(dataDir, 'tsas.json'),
-    PROOFLINE_LEDGER_FILE: join(dataDir, 'ledger.json'),
-    PROOFLINE_LICENSE_ISSUERS_FILE: keys.licenseIssuer.jwksFile,
-    PROOFLINE_CHECKPOINT_INTERVAL_MS: '20',
-    PROOFLINE_TIMESTAMP_WINDOW_MS: '20',
-    PROOFLINE_ANCHOR_WINDOW_EXPRESS_MS: '50',
-  });
-  const crashing = (name: string): CrashingDb => {
-    const pool = createPool({ url: config.dbUrl, max: 16, applicationName: name, onError: () => undefined });
-    closing.push(() => pool.end());
-    return createCrashingDb(pool);
-  };
-  workerSide = crashing('crashing workers');
-  relaySide = crashing('crashing relay');
-  const logger = pino({ level: 'silent' });
-  installRuntime(logger);
-  const stopping = new AbortController();
-  const composed: Composed = await composeActivities({
-    config,
-    db: workerSide.db,
-    clock,
-    logger,
-    stopping: stopping.signal,
-  });
-  const connection = await NativeConnection.connect({ address: config.temporalAddress });
-  const workers: RunningWorkers = await startWorkers({
-    connection,
-    namespace: config.temporalNamespace,
-    pools: config.pools,
-    activities: composed.activities,
-    workflowBundle: await bundleWorkflows(),
-    queuePrefix: '',
-  });
-  const temporal = createTemporalClient({ ...config, maxUnsealedBatches: 8, reconcileMs: 300, reconcileGraceMs: 500 });
-  const relay = startRelay({
-    db: relaySide.db,
-    client: temporal,
-    clock,
-    newId: () => crypto.randomUUID(),
-    logger,
-    origin: ORIGIN,
-    workflowQueue: 'workflows',
-    maxUnsealedBatches: 8,
-    reconcileMs: 300,
-    reconcileGraceMs: 500,
-  });
-  closing.push(
-    async () => connection.close(),
-    async () => composed.close(),
-    async () => {
-      stopping.abort();
-      await workers.stop().catch(() => undefined);
-    },
-    async () => temporal.connection.close(),
-    () => relay.stop(),
-  );
-}
+afterAll(() => system?.stop(), 60_000);
 
 const MAX_TRIES = 4;
 const CLOSED = "SELECT FROM batches b JOIN submissions s ON s.batch_id = b.id WHERE s.id = $1 AND b.state = 'CLOSED'";
@@ -152,11 +50,6 @@ async function expectToOutlive(side: CrashingDb, isFatal: (tables: readonly stri
   );
   expect(rows[0]).toEqual({ proofs: PROOFS, leaves: PROOFS, certificates: PROOFS, units: PROOFS });
 }
-
-const changes =
-  (...wanted: readonly string[]) =>
-  (tables: readonly string[]): boolean =>
-    wanted.every((name) => (name.startsWith('!') ? !tables.includes(name.slice(1)) : tables.includes(name)));
 
 /** Lets the first `n` pass. */
 function past(n: number, isFatal: (tables: readonly string[]) => boolean): (tables: readonly string[]) => boolean {

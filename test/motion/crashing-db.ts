@@ -11,6 +11,12 @@ export interface CrashingDb {
   revive(): void;
 }
 
+/** Whether a commit changed all of these tables, and none of those named with a `!` before. */
+export const changes =
+  (...wanted: readonly string[]) =>
+  (tables: readonly string[]): boolean =>
+    wanted.every((name) => (name.startsWith('!') ? !tables.includes(name.slice(1)) : tables.includes(name)));
+
 const CHANGES = new Set(['INSERT', 'UPDATE', 'DELETE']);
 
 /** Over a pool of its own: dead, it refuses every statement, as if nobody were there to send it. */
