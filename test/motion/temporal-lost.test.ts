@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { workflowIds } from '../../domain/ids.ts';
 import { ORIGIN } from '../../local/stack/local-parts.ts';
 import type { RunningPart } from '../../local/stack/part.ts';
@@ -10,6 +10,8 @@ import { type Stack, startStack } from '../../local/stack/start-stack.ts';
 import { createPool, type Db } from '../../store/pool.ts';
 import { readSchedules } from '../../temporal-config/schedules.ts';
 import { createTestClient, type SubmissionView, type TestClient } from '../e2e/client.ts';
+import { seedTenant } from '../support/seed.ts';
+import { grantOfStack } from '../support/stack-grant.ts';
 
 const WITHIN_MS = 60_000;
 
@@ -65,13 +67,16 @@ async function until<T>(what: string, look: () => Promise<T | undefined>): Promi
 async function submitWaiting(): Promise<{ submission: SubmissionView; batch: string; workflowId: string }> {
   const proof = await client.submitOne({ anchorPolicy: 'REQUIRED' });
   await client.untilState(proof.id, ['TIMESTAMPED']);
+  return { submission: { id: proof.submission } as SubmissionView, ...(await batchOf(proof.submission)) };
+}
+
+async function batchOf(submission: string): Promise<{ batch: string; workflowId: string }> {
   const { rows } = await owner.query<{ id: string; generation: number }>(
     'SELECT b.id, b.generation FROM batches b JOIN submissions s ON s.batch_id = b.id WHERE s.id = $1',
-    [proof.submission],
+    [submission],
   );
   const { id = '', generation = 0 } = rows[0] ?? {};
-  const submission = { id: proof.submission } as SubmissionView;
-  return { submission, batch: id, workflowId: workflowIds.certifyBatch(id as never, generation) };
+  return { batch: id, workflowId: workflowIds.certifyBatch(id as never, generation) };
 }
 
 async function generationOf(batch: string): Promise<number> {
@@ -149,6 +154,97 @@ describe('a batch whose workflow ends in Temporal', () => {
     expect(await generationOf(waiting.batch)).toBe(1);
   }, 180_000);
 });
+
+type Choice = (events: readonly HistoryEvent[]) => HistoryEvent | undefined;
+type HistoryEvent = NonNullable<Awaited<ReturnType<WorkflowHandle['fetchHistory']>>['events']>[number];
+
+const isTaskDone = (event: HistoryEvent): boolean => event.workflowTaskCompletedEventAttributes != null;
+/** The first decision, to seal: all that came after is done again. */
+const BEFORE_SEAL: Choice = (events) => events.find(isTaskDone);
+/** The decision to wait for the evidence: the wake that came after it is lost. */
+const BEFORE_WAKE: Choice = (events) => {
+  const seal = events.find((e) => e.activityTaskScheduledEventAttributes?.activityType?.name === 'sealBatch');
+  const sealed = events.find(
+    (e) => String(e.activityTaskCompletedEventAttributes?.scheduledEventId) === String(seal?.eventId),
+  );
+  return events.slice(events.indexOf(sealed as HistoryEvent)).find(isTaskDone);
+};
+
+/** As `temporal workflow reset --event-id … --reapply-type None` does. Returns once the new run is there. */
+async function reset(workflowId: string, pick: Choice): Promise<void> {
+  const handle = temporal.workflow.getHandle(workflowId);
+  const { events } = await handle.fetchHistory();
+  const { runId } = await handle.describe();
+  const { runId: next } = await temporal.workflowService.resetWorkflowExecution({
+    namespace: 'default',
+    workflowExecution: { workflowId, runId },
+    reason: 'by an operator',
+    workflowTaskFinishEventId: pick(events ?? [])?.eventId ?? null,
+    requestId: crypto.randomUUID(),
+    resetReapplyType: 2,
+  });
+  expect((await handle.describe()).runId).toBe(next);
+  expect(next).not.toBe(runId);
+}
+
+/** How often the run that is there now was told to seal. */
+async function sealsOf(workflowId: string): Promise<number> {
+  const { events } = await temporal.workflow.getHandle(workflowId).fetchHistory();
+  return (events ?? []).filter((e) => e.activityTaskScheduledEventAttributes?.activityType?.name === 'sealBatch')
+    .length;
+}
+
+const taskIds = async (workflowId: string): Promise<number> =>
+  (await temporal.workflow.getHandle(workflowId).fetchHistory()).events?.filter(isTaskDone).length ?? 0;
+
+describe('a batch whose run an operator resets', () => {
+  it('to before its seal, while it waits for its anchor, seals nothing twice and certifies', async () => {
+    await part('hedera').stop();
+    const waiting = await submitWaiting();
+    try {
+      await reset(waiting.workflowId, BEFORE_SEAL);
+      await until('the seal decided again', async () => ((await taskIds(waiting.workflowId)) > 1 ? true : undefined));
+      expect(await sealsOf(waiting.workflowId)).toBe(1);
+    } finally {
+      await part('hedera').start();
+    }
+    expect((await client.untilFinal(waiting.submission.id)).states).toEqual({ CERTIFIED: 1 });
+    await expectOnce(waiting.submission.id, 1);
+    expect(await generationOf(waiting.batch)).toBe(1);
+    await untilDone(waiting.workflowId);
+  }, 120_000);
+
+  it.each([
+    ['to before its seal', BEFORE_SEAL],
+    ['to before the wake for its evidence, which is lost', BEFORE_WAKE],
+  ])(
+    '%s, its evidence complete and only a licence missing, certifies when there is one',
+    async (_where, pick) => {
+      const tenant = await seedTenant(owner);
+      const proof = await client.submitOne({ anchorPolicy: 'REQUIRED', key: tenant.apiKey });
+      await client.untilState(proof.id, ['AWAITING_LICENSE'], { key: tenant.apiKey });
+      const { batch, workflowId } = await batchOf(proof.submission);
+      const { rows } = await owner.query(
+        'SELECT evidence_complete_at IS NOT NULL AS complete FROM batches WHERE id = $1',
+        [batch],
+      );
+      expect(rows).toEqual([{ complete: true }]);
+      await reset(workflowId, pick);
+      const text = await grantOfStack(dataDir, client, tenant.tenantId);
+      const { operatorKey } = stack.info;
+      await client.request('POST', '/v1/admin/licenses', { text, type: 'application/jose', key: operatorKey });
+      await client.untilState(proof.id, ['CERTIFIED'], { key: tenant.apiKey });
+      await expectOnce(proof.submission, 1);
+      expect(await generationOf(batch)).toBe(1);
+      await untilDone(workflowId);
+    },
+    120_000,
+  );
+});
+
+async function untilDone(workflowId: string): Promise<void> {
+  await until('the end of the run', async () => ((await statusOf(workflowId)) === 'COMPLETED' ? true : undefined));
+}
 
 describe('the log', () => {
   it('goes on after its workflow was terminated', async () => {
