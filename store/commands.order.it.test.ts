@@ -239,8 +239,7 @@ describe.each(PAIRS)('%s and %s', (verb, _step, race, verbFirst, stepFirst) => {
     expect(items.map(({ state, detail }) => ({ state, detail }))).toEqual(
       scene.ids.map(() => ({ state: refused === undefined ? 'APPLIED' : 'REFUSED', detail: refused ?? null })),
     );
-    if (refused === undefined && race.says !== undefined)
-      expect(await saidFirst(scene.batch, race.says)).toBe(winner);
+    if (refused === undefined && race.says !== undefined) expect(await saidFirst(scene.batch, race.says)).toBe(winner);
     await finishAll(policy);
     for (const id of scene.ids) expect(await life.timelineOf(tenant.tenantId, id)).toEqual(steps);
     const { rows } = await owner.query('SELECT FROM proofs WHERE batch_id IS NOT NULL');
