@@ -23,36 +23,43 @@ export interface Listening {
  */
 export function listen(db: Db, channels: readonly Channel[], onNotify: (channel: Channel) => void): Listening {
   let stopped = false;
-  let client: pg.PoolClient | undefined;
+  let release: (() => void) | undefined;
   let retry: NodeJS.Timeout | undefined;
 
   const again = (): void => {
-    client = undefined;
     if (!stopped) retry = setTimeout(() => void connect(), RECONNECT_MS);
   };
+  /** What gives this connection back, whoever asks first: a connection that is lost is told by an event and by its query. */
+  const releaseOnce = (held: pg.PoolClient): (() => void) => {
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      release = undefined;
+      held.removeAllListeners('notification');
+      held.release(true);
+      again();
+    };
+  };
   const connect = async (): Promise<void> => {
-    let fresh: pg.PoolClient | undefined;
+    let held: pg.PoolClient;
     try {
-      fresh = await db.connect();
-      const held = fresh;
-      held.once('error', (error) => {
-        held.release(error);
-        again();
-      });
+      held = await db.connect();
+    } catch {
+      return again();
+    }
+    const giveUp = releaseOnce(held);
+    release = giveUp;
+    // Stays on the connection: it may tell of its end after it was given back.
+    held.on('error', giveUp);
+    if (stopped) return giveUp();
+    try {
       held.on('notification', ({ channel }) => onNotify(channel as Channel));
       for (const channel of channels) await held.query(`LISTEN ${channel}`);
-      if (stopped) {
-        held.release(true);
-        return;
-      }
-      client = held;
-      for (const channel of channels) onNotify(channel);
     } catch {
-      fresh?.removeAllListeners('error');
-      fresh?.on('error', () => undefined);
-      fresh?.release(true);
-      again();
+      return giveUp();
     }
+    if (release === giveUp) for (const channel of channels) onNotify(channel);
   };
   void connect();
 
@@ -60,11 +67,7 @@ export function listen(db: Db, channels: readonly Channel[], onNotify: (channel:
     async stop() {
       stopped = true;
       clearTimeout(retry);
-      client?.removeAllListeners('notification');
-      client?.removeAllListeners('error');
-      client?.on('error', () => undefined);
-      client?.release(true);
-      client = undefined;
+      release?.();
     },
   };
 }

@@ -1,6 +1,7 @@
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
-import type { Db } from './pool.ts';
+import { createPool, type Db } from './pool.ts';
 import { createWake } from './wake.ts';
 
 const LONG_MS = 600_000;
@@ -50,5 +51,27 @@ describe('a wake', () => {
     // It rings again once it listens anew.
     await wake.wait(LONG_MS, never);
     await wake.close();
+  });
+
+  it('outlives a connection that is cut while it begins to listen', async () => {
+    const target = new URL(test.url('proofline_worker'));
+    let connections = 0;
+    const proxy = createServer((client) => {
+      const isFirst = connections++ === 0;
+      const server = connect(Number(target.port), target.hostname);
+      const end = (): void => void [client, server].map((socket) => socket.destroy());
+      for (const socket of [client, server]) socket.on('error', end).on('close', end);
+      server.pipe(client);
+      client.on('data', (bytes) => (isFirst && bytes.includes('LISTEN') ? end() : server.write(bytes)));
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const url = Object.assign(new URL(target), { port: String((proxy.address() as AddressInfo).port) }).href;
+    const pool = createPool({ url, max: 2, applicationName: 'wake test', onError: () => undefined });
+    const wake = createWake(pool, 'proofline_leaf');
+    await wake.wait(LONG_MS, never);
+    expect(connections).toBe(2);
+    await wake.close();
+    await pool.end();
+    await new Promise((resolve) => proxy.close(resolve));
   });
 });
