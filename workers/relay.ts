@@ -1,6 +1,4 @@
-import type { Logger } from 'pino';
 import { Gauge } from 'prom-client';
-import type { Clock } from '../domain/clock.ts';
 import { toMicros } from '../domain/clock.ts';
 import { countAlarms } from '../store/alarms.ts';
 import { formBatch } from '../store/batches.ts';
@@ -9,22 +7,19 @@ import { applyPending } from '../store/commands.ts';
 import { wakeOverdue } from '../store/evidence.ts';
 import { expandFilters } from '../store/expand-commands.ts';
 import { listen } from '../store/listen.ts';
-import { type DueMotion, deleteMotion, postponeMotion, readOutboxLag, takeDueMotion } from '../store/outbox.ts';
-import { type Db, inTransaction } from '../store/pool.ts';
-import { deliverMotion, type MotionDelivery } from './deliver-motion.ts';
+import { readOutboxLag } from '../store/outbox.ts';
+import type { Db } from '../store/pool.ts';
+import { deliverDue, type OutboxDelivery, TAKE } from './deliver-due.ts';
 import { createForming, HOLD_MS, LEAD_MS } from './form-batches.ts';
 import { startLoop } from './loop.ts';
 import { measureIntegrity } from './measure-integrity.ts';
 import { reconcile } from './reconcile.ts';
 
-/** Motion taken in one transaction, and calls to Temporal under way at once. */
-const TAKE = 200;
 /** Slow polls behind the notifications. */
 const POLL_MS = 1_000;
 const INTEGRITY_MS = 60_000;
 const PARTITION_MS = 3_600_000;
 const ALARMS_MS = 5_000;
-const MAX_POSTPONE_MS = 30_000;
 
 const lagRows = new Gauge({ name: 'proofline_outbox_rows', help: 'Motion that Temporal has not got yet.' });
 const lagSeconds = new Gauge({
@@ -38,11 +33,8 @@ const alarms = new Gauge({
   labelNames: ['kind'],
 });
 
-export interface RelayDeps extends MotionDelivery {
-  readonly db: Db;
-  readonly clock: Clock;
+export interface RelayDeps extends OutboxDelivery {
   readonly newId: () => string;
-  readonly logger: Logger;
   readonly origin: string;
   readonly maxUnsealedBatches: number;
   readonly reconcileMs: number;
@@ -143,58 +135,6 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
       await Promise.all(Object.values(loops).map((loop) => loop.stop()));
     },
   };
-}
-
-/** Delivers one group; true when there may be more. After a crash here the group is delivered again. */
-async function deliverDue(deps: RelayDeps): Promise<boolean> {
-  return inTransaction(deps.db, async (tx) => {
-    const due = await takeDueMotion(tx, TAKE, deps.clock.nowMicros());
-    if (due.length === 0) return false;
-    const outcomes = await deliverInOrder(deps, due);
-    await deleteMotion(
-      tx,
-      outcomes.filter((o) => o.delivered).map((o) => o.motion.id),
-    );
-    const late = outcomes.filter((o) => !o.delivered).map((o) => o.motion);
-    if (late.length > 0) {
-      const attempts = Math.max(...late.map((m) => m.attempts));
-      const waitMs = Math.min(MAX_POSTPONE_MS, 500 * 2 ** Math.min(attempts, 10));
-      await postponeMotion(
-        tx,
-        late.map((m) => m.id),
-        microsOf(deps.clock.nowMs() + waitMs),
-      );
-    }
-    return due.length === TAKE && late.length === 0;
-  });
-}
-
-/** Rows of one workflow one after the other (its start before its signals), workflows beside each other. */
-async function deliverInOrder(
-  deps: RelayDeps,
-  due: readonly DueMotion[],
-): Promise<readonly { motion: DueMotion; delivered: boolean }[]> {
-  const byWorkflow = Map.groupBy(due, (motion) => motion.workflowId);
-  const groups = await Promise.all(
-    [...byWorkflow.values()].map(async (motions) => {
-      const outcomes: { motion: DueMotion; delivered: boolean }[] = [];
-      let stuck = false;
-      for (const motion of motions) {
-        if (!stuck) {
-          await deliverMotion(deps, motion).catch((error) => {
-            stuck = true;
-            deps.logger.warn(
-              { err: error, workflowId: motion.workflowId, attempts: motion.attempts },
-              'Temporal did not take motion; it is tried again',
-            );
-          });
-        }
-        outcomes.push({ motion, delivered: !stuck });
-      }
-      return outcomes;
-    }),
-  );
-  return groups.flat();
 }
 
 function microsOf(ms: number): string {
