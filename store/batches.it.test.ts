@@ -100,6 +100,28 @@ describe('the end of a batch', () => {
     expect((await world.owner.query('SELECT state FROM batches')).rows[0].state).toBe('CLOSED');
   });
 
+  it('is not started again beside a start that Temporal has not got yet', async () => {
+    const a = await seedTenant(world.owner);
+    const { batch } = await world.formed(a, 2);
+    const open = async () =>
+      (await readOpenBatches(world.db, '2027-01-01T00:00:00Z', undefined, 10)).map((b) => b.batchId);
+    expect(await open()).toEqual([]);
+    await world.owner.query('DELETE FROM outbox');
+    expect(await open()).toEqual([batch]);
+  });
+
+  it('tells former runs of the batch, one of which may have been set going again', async () => {
+    const a = await seedTenant(world.owner);
+    const { batch } = await world.formed(a, 1);
+    await world.seal(batch);
+    await world.owner.query("UPDATE proofs SET state = 'CERTIFIED'");
+    await world.owner.query('UPDATE batches SET generation = 3');
+    const close = () => inTransaction(world.db, (tx) => closeIfDone(tx, batch, world.now()));
+    await close();
+    await close();
+    expect(await world.wakes()).toEqual([`batch:${batch}`, `batch:${batch}:2`]);
+  });
+
   it('is started again under the next generation by one of two reconcilers', async () => {
     const a = await seedTenant(world.owner);
     await world.formed(a, 2);

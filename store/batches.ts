@@ -147,13 +147,21 @@ function countProofs(taken: readonly TakenRow[]): number {
   return taken.reduce((sum, row) => sum + row.proof_count, 0);
 }
 
-/** Whether proofs may still join the batch, whatever the hour: false once, false for ever. */
-export async function isJoinable(db: Db, batch: BatchId): Promise<boolean> {
-  const { rows } = await db.query(
-    "SELECT FROM batches WHERE id = $1 AND state = 'FORMED' AND joinable_until IS NOT NULL",
+/** What whoever begins to seal a batch finds. */
+export interface FoundBatch {
+  /** Proofs may still join, whatever the hour: false once, false for ever. */
+  readonly mayGrow: boolean;
+  /** Somebody was here before: a run that is gone, or an attempt. What it was told to look for, it may have taken along. */
+  readonly isRepeated: boolean;
+}
+
+/** The batch as it is before anything is done about it. */
+export async function findBatch(db: Db, batch: BatchId): Promise<FoundBatch> {
+  const { rows } = await db.query<FoundBatch>(
+    `SELECT state = 'FORMED' AND joinable_until IS NOT NULL AS "mayGrow", state <> 'FORMED' OR generation > 1 AS "isRepeated" FROM batches WHERE id = $1`,
     [batch],
   );
-  return rows.length > 0;
+  return rows[0] ?? { mayGrow: false, isRepeated: false };
 }
 
 /** Whether somebody waits who may join the batch: `shut` once its time is over or it is full. A cheap look before `takeJoiners`. */
@@ -281,7 +289,7 @@ export async function armBatch(tx: Tx, batch: BatchId, origin: string, now: stri
     `UPDATE batches b SET anchor_deadline = w.deadline, evidence_complete_at = CASE WHEN w.complete THEN $4::timestamptz END
      FROM (
        SELECT a.id, d.deadline, a.leaves_pending = 0 AND coalesce(a.max_leaf_index, -1) < $2::bigint
-         AND (a.anchor_policy = 'NONE' OR coalesce(a.max_leaf_index, -1) < $3::bigint OR d.deadline <= $4::timestamptz) AS complete
+         AND (a.anchor_policy = 'NONE' OR coalesce(a.max_leaf_index, -1) < $3::bigint OR coalesce(d.deadline <= $4::timestamptz, false)) AS complete
        FROM batches a, LATERAL (
          SELECT CASE WHEN a.anchor_policy = 'PREFERRED' THEN (
            SELECT min(p.anchor_deadline) FROM seals s JOIN proofs p ON p.id = s.proof_id
@@ -312,7 +320,10 @@ export interface BatchRemainder {
   readonly unsigned: number;
 }
 
-/** Counts what the batch still has to bring to an end; closes it when there is nothing. Key (batch). */
+/**
+ * Counts what the batch still has to bring to an end; closes it when there is nothing, and tells former runs, of which an
+ * operator may have set one going again, to look and end. Key (batch).
+ */
 export async function closeIfDone(tx: Tx, batch: BatchId, now: string): Promise<BatchRemainder> {
   const { rows } = await tx.query(
     `SELECT
@@ -324,10 +335,21 @@ export async function closeIfDone(tx: Tx, batch: BatchId, now: string): Promise<
   );
   const left = { awaitingEvidence: rows[0].evidence, awaitingLicence: rows[0].licence, unsigned: rows[0].unsigned };
   if (left.awaitingEvidence + left.awaitingLicence + left.unsigned === 0) {
-    await tx.query("UPDATE batches SET state = 'CLOSED', closed_at = $2 WHERE id = $1 AND state = 'SEALED'", [
-      batch,
+    const { rows: closed } = await tx.query<{ generation: number }>(
+      "UPDATE batches SET state = 'CLOSED', closed_at = $2 WHERE id = $1 AND state = 'SEALED' RETURNING generation",
+      [batch, now],
+    );
+    const former = Array.from({ length: (closed[0]?.generation ?? 1) - 1 }, (_, n) => n + 1);
+    await enqueueMotion(
+      tx,
+      former.map((generation) => ({
+        kind: 'signal' as const,
+        workflowId: workflowIds.certifyBatch(batch, generation),
+        name: 'commandsApplied',
+        payload: {},
+      })),
       now,
-    ]);
+    );
   }
   return left;
 }

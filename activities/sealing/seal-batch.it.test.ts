@@ -149,3 +149,30 @@ describe('sealing a batch that others may join', () => {
     await checkSealed(batchId, 5);
   });
 });
+
+describe('sealing a batch again', () => {
+  const seal = (batchId: string) => sealing(new AbortController().signal).sealBatch({ batchId });
+  const form = async (): Promise<string> => {
+    await acceptProofs(test, tenant, 2, { anchorPolicy: 'PREFERRED', anchorDeadline: '2026-01-31T08:30:00.000000Z' });
+    expect(await formBatch(db, { newId: randomUUID, now: clock.nowMicros(), maxUnsealed: 8 })).toBe('formed');
+    return (await owner.query('SELECT id FROM batches ORDER BY formed_at DESC LIMIT 1')).rows[0].id;
+  };
+
+  it('has it looked at without a wake: its drafts wait for a signature, and for no deadline any more', async () => {
+    const batchId = await form();
+    expect(await seal(batchId)).toMatchObject({ sealed: 2, complete: false });
+    await owner.query("UPDATE proofs SET state = 'TIMESTAMPED'");
+    await owner.query(
+      `INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, payload, timestamp_size, drafted_at)
+       SELECT id, tenant_id, $1, 'PL-' || id, 'CERTIFIED_NO_ANCHOR', '{}', 1, now() FROM proofs`,
+      [batchId],
+    );
+    expect(await seal(batchId)).toMatchObject({ sealed: 0, complete: true });
+  });
+
+  it('has it looked at by the run that follows one that was gone before it had sealed', async () => {
+    const batchId = await form();
+    await owner.query('UPDATE batches SET generation = 2 WHERE id = $1', [batchId]);
+    expect(await seal(batchId)).toMatchObject({ sealed: 2, complete: true });
+  });
+});

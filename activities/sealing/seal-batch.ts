@@ -4,7 +4,7 @@ import type { Clock } from '../../domain/clock.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import type { BatchId } from '../../domain/ids.ts';
 import { sealHeader, sealSigningInput } from '../../domain/seal.ts';
-import { armBatch, isJoinable, lookForJoiners, markSealed, shutBatch, takeJoiners } from '../../store/batches.ts';
+import { armBatch, findBatch, lookForJoiners, markSealed, shutBatch, takeJoiners } from '../../store/batches.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import {
   type FrozenUpTo,
@@ -49,7 +49,7 @@ export interface SealBatchResult {
   readonly proofCount: number;
   readonly sealed: number;
   readonly failed: number;
-  /** The evidence is complete already: nobody will wake the batch for it. */
+  /** To be looked at without a wake: the evidence is complete already, or a wake may have gone with a former run. */
   readonly complete: boolean;
 }
 
@@ -72,7 +72,7 @@ export function createSealing(deps: SealingDeps) {
     async sealBatch({ batchId }: SealBatchInput): Promise<SealBatchResult> {
       const batch = batchId as BatchId;
       // Asked first: members that were final before they were frozen stay so.
-      const mayGrow = await isJoinable(db, batch);
+      const { mayGrow, isRepeated } = await findBatch(db, batch);
       const tally: Tally = { sealed: 0, failed: 0 };
       await freeze(batch);
       await sealAll(batch, tally, mayGrow);
@@ -81,7 +81,7 @@ export function createSealing(deps: SealingDeps) {
         arm: await armBatch(tx, batch, deps.origin, clock.nowMicros()),
         proofCount: await markSealed(tx, batch, clock.nowMicros()),
       }));
-      return { proofCount, sealed: tally.sealed, failed: tally.failed, complete: arm.complete };
+      return { proofCount, sealed: tally.sealed, failed: tally.failed, complete: arm.complete || isRepeated };
     },
   };
 
