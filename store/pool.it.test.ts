@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
+import { checkLicenceCounters } from './check-licence-counters.ts';
 import { createPool, type Db, inTransaction } from './pool.ts';
 
 let database: TestDatabase;
@@ -49,5 +50,33 @@ describe('a connection in use', () => {
     await expect(silent).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
     const { rows } = await pool.query('SELECT needed_index FROM anchor_windows WHERE "window" = \'express\'');
     expect(rows).toEqual([{ needed_index: null }]);
+  });
+});
+
+describe('the nightly check of the licence counters', () => {
+  it('outlasts the bound that other statements have, on the server and here', async () => {
+    const impatient = createPool({
+      url: database.url('proofline_worker'),
+      max: 1,
+      applicationName: 'impatient',
+      statementTimeoutMs: 500,
+      answerGraceMs: 500,
+      onError: () => {},
+    });
+    const other = await database.pool('proofline_owner').connect();
+    try {
+      await other.query('BEGIN');
+      await other.query('LOCK licence_consumptions IN ACCESS EXCLUSIVE MODE');
+      const checked = checkLicenceCounters(impatient, '2026-01-31T09:00:00.000000Z');
+      checked.catch(() => undefined);
+      // Twice as long as we wait for another statement.
+      await other.query('SELECT pg_sleep(2)');
+      await other.query('COMMIT');
+      expect(await checked).toEqual([]);
+      await expect(impatient.query('SELECT pg_sleep(2)')).rejects.toThrow('statement timeout');
+    } finally {
+      other.release();
+      await impatient.end();
+    }
   });
 });

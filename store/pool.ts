@@ -26,6 +26,8 @@ export interface PoolOptions {
   readonly applicationName: string;
   /** A statement is cancelled after this; sets of 2,000 proofs take well under a second. */
   readonly statementTimeoutMs?: number;
+  /** How long the server has to say that it cancelled; default 5 s. */
+  readonly answerGraceMs?: number;
   /** A transaction in which nothing is said for so long is rolled back, and its connection closed; default 25 s. */
   readonly idleInTransactionMs?: number;
   readonly onError: (error: Error) => void;
@@ -37,7 +39,7 @@ const IDLE_IN_TRANSACTION_MS = 25_000;
 
 /** Opens a bounded pool. A lost idle connection is reported to `onError` and replaced by the next use. */
 export function createPool(options: PoolOptions): Db {
-  const { statementTimeoutMs = 30_000 } = options;
+  const { statementTimeoutMs = 30_000, answerGraceMs = ANSWER_GRACE_MS } = options;
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.max,
@@ -46,7 +48,7 @@ export function createPool(options: PoolOptions): Db {
     idleTimeoutMillis: 60_000,
     statement_timeout: statementTimeoutMs,
     // A server that does not even say that it cancelled is given up; the connection with it.
-    query_timeout: statementTimeoutMs + ANSWER_GRACE_MS,
+    query_timeout: statementTimeoutMs + answerGraceMs,
     keepAlive: true,
     // A process that stopped inside a transaction must not hold its locks for ever; going on, it finds itself rolled back.
     idle_in_transaction_session_timeout: options.idleInTransactionMs ?? IDLE_IN_TRANSACTION_MS,
@@ -80,6 +82,21 @@ export async function inTransaction<T>(db: Db, work: (tx: Tx) => Promise<T>): Pr
   } finally {
     client.release(broken);
   }
+}
+
+/**
+ * One statement that may take `withinMs` whatever the pool's bound, for what reads a whole table: the server cancels it then,
+ * and until it has said so we wait for its answer. Given up by us alone, it would go on there beside its repeat. Within
+ * `inTransaction`; what follows in it has the same time on the server.
+ */
+export async function queryWithin<R extends pg.QueryResultRow>(
+  tx: Tx,
+  withinMs: number,
+  text: string,
+  values: readonly unknown[],
+): Promise<pg.QueryResult<R>> {
+  await tx.query("SELECT set_config('statement_timeout', $1, true)", [`${withinMs}ms`]);
+  return tx.query<R>({ text, values: [...values], query_timeout: withinMs + ANSWER_GRACE_MS } as pg.QueryConfig);
 }
 
 async function connect(db: Db): Promise<pg.PoolClient> {
