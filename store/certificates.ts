@@ -37,6 +37,23 @@ export function queueForLicence(db: Db, batch: BatchId, now: string): Promise<re
   });
 }
 
+/**
+ * Whether proofs of this batch and tenant are in the licence queue that a drain may serve, or tell that they wait: not those
+ * of `unready`, and not those that were told already, whom whatever gives them room serves and whose batch it wakes.
+ */
+export async function hasUnserved(
+  db: Db,
+  batch: BatchId,
+  tenant: TenantId,
+  unready: readonly ProofId[],
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    'SELECT FROM licence_queue WHERE batch_id = $1 AND tenant_id = $2 AND NOT awaiting AND proof_id <> ALL ($3::uuid[]) LIMIT 1',
+    [batch, tenant, unready],
+  );
+  return rowCount === 1;
+}
+
 const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
 /** A drafted certificate that waits for its signature. `payload` is the JCS text to sign. */

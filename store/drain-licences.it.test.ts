@@ -27,6 +27,26 @@ describe('draining licences', () => {
     expect((await world.owner.query('SELECT FROM licence_consumptions')).rowCount).toBe(2);
   });
 
+  it('tells whom a full unit keeps waiting, though others go on being served', async () => {
+    const full = await seedOrgUnit(world.owner, world.tenant.tenantId, world.tenant.orgUnitId);
+    await grant(world.tenant, { quota: 9, allocations: [{ orgUnit: full, limit: 0 }] });
+    const { proofIds } = await queue(1, { orgUnitId: full });
+    await queue(4);
+    const short = await drain(world.tenant, { limit: 2, transactions: 1 });
+    expect(short).toMatchObject({ drafted: 2, waiting: 1, more: true });
+    expect(await states(proofIds)).toEqual(['AWAITING_LICENSE']);
+    expect(await drain()).toMatchObject({ drafted: 2, waiting: 0, more: false });
+  });
+
+  it('goes past proofs that are not ready within a short call', async () => {
+    await grant(world.tenant, { quota: 9 });
+    await queue(3, { anchorPolicy: 'REQUIRED' });
+    await queue(3, { receivedAt: '2026-01-31T08:30:00.000000Z' });
+    const short = await drain(world.tenant, { limit: 1, transactions: 1 });
+    expect(short).toMatchObject({ drafted: 1, more: true });
+    expect(short.unready).toHaveLength(3);
+  });
+
   it('wakes no batch that is certifying still: it looks for its drafts before it rests', async () => {
     const mine = await queue(1);
     await queue(2);

@@ -127,7 +127,7 @@ describe('draining licences while others work', () => {
     const client = await world.owner.connect();
     await client.query('BEGIN');
     await client.query('SELECT FROM tenants WHERE id = $1 FOR UPDATE', [world.tenant.tenantId]);
-    expect(await drain()).toEqual({ drafted: 0, waiting: 0, batchesServed: [], more: false });
+    expect(await drain()).toEqual({ drafted: 0, waiting: 0, batchesServed: [], unready: [], more: false });
     await client.query('ROLLBACK');
     client.release();
   });

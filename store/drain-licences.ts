@@ -28,6 +28,8 @@ export interface DrainOptions {
   readonly batchIds?: readonly BatchId[];
   /** At most `DRAIN_CHUNK`. */
   readonly limit?: number;
+  /** Transactions of this call that serve or mark somebody, at most 8, which is the default. */
+  readonly transactions?: number;
   /** Called after each transaction: a heartbeat. */
   readonly onStep?: () => void;
 }
@@ -39,6 +41,8 @@ export interface DrainResult {
   readonly waiting: number;
   /** Batches with new drafts, each once. */
   readonly batchesServed: readonly BatchId[];
+  /** In the queue though their evidence is not complete by our clock; `more` does not speak of them. */
+  readonly unready: readonly ProofId[];
   /** True if there may be more to serve or to mark; call again. */
   readonly more: boolean;
 }
@@ -50,37 +54,51 @@ interface Step {
   readonly settled: number;
   /** In the queue though the evidence is not complete by our clock: left alone, their batch asks again. */
   readonly unready: readonly ProofId[];
+  /** A unit of the queue has no room: who is new there is to be told. */
+  readonly isFull: boolean;
   readonly more: boolean;
 }
 
-const NOTHING: Step = { served: [], told: 0, settled: 0, unready: [], more: false };
+const NOTHING: Step = { served: [], told: 0, settled: 0, unready: [], isFull: false, more: false };
 
 /**
  * Serves the tenant's queue by (receivedAt, proof), passing over proofs whose own unit path has no room: consumes their
- * unit, drafts their certificate, owes their batch a wake. Proofs without room become AWAITING_LICENSE. At most 2,000
- * proofs a transaction, eight transactions a call. A repeat goes on where the last commit ended.
+ * unit, drafts their certificate, owes their batch a wake. Proofs without room become AWAITING_LICENSE, in each call,
+ * however many others there are to serve. At most 2,000 proofs a transaction, nine transactions a call. A repeat goes on
+ * where the last commit ended.
  */
 export async function drainLicences(db: Db, tenant: TenantId, options: DrainOptions): Promise<DrainResult> {
   const unready: ProofId[] = [];
   const batches = new Set<BatchId>();
-  let drafted = 0;
-  let waiting = 0;
-  let settled = 0;
-  for (let i = 0; i < MAX_TRANSACTIONS; i++) {
-    // Before the lock: whoever comes after all were served waits for nobody. A unit that joins later has a caller of its own.
-    const queued = await readQueuedUnits(db, tenant);
-    if (queued.length === 0) return { drafted, waiting, batchesServed: [...batches], more: false };
-    const step = await inTransaction(db, (tx) => drainOnce(tx, tenant, queued, options, unready));
+  let [drafted, waiting, settled] = [0, 0, 0];
+  const result = (more: boolean): DrainResult => ({ drafted, waiting, batchesServed: [...batches], unready, more });
+  const take = (step: Step): void => {
     for (const { proof } of step.served) batches.add(proof.batchId);
     drafted += step.served.length;
     waiting += step.told;
     settled += step.settled;
     unready.push(...step.unready);
     options.onStep?.();
-    if (!step.more) return { drafted, waiting, batchesServed: [...batches], more: false };
+  };
+  const { transactions = MAX_TRANSACTIONS } = options;
+  let isFull = false;
+  // Looking past those that are not ready settles nobody, and must not end a short call before it has served.
+  for (let [i, settling] = [0, 0]; i < MAX_TRANSACTIONS && settling < transactions; i++) {
+    // Before the lock: whoever comes after all were served waits for nobody. A unit that joins later has a caller of its own.
+    const queued = await readQueuedUnits(db, tenant);
+    if (queued.length === 0) return result(false);
+    const step = await inTransaction(db, (tx) => drainOnce(tx, tenant, queued, options, unready));
+    take(step);
+    if (!step.more) return result(false);
+    isFull = step.isFull;
+    if (step.settled > 0) settling++;
+  }
+  if (isFull) {
+    const queued = await readQueuedUnits(db, tenant);
+    take(await inTransaction(db, (tx) => tellOnce(tx, tenant, queued, options, unready)));
   }
   // A call that settled nobody would not do so the next time either.
-  return { drafted, waiting, batchesServed: [...batches], more: settled > 0 };
+  return result(settled > 0);
 }
 
 /** Serves who has room; where nobody has, tells those who wait for the first time. */
@@ -91,14 +109,8 @@ async function drainOnce(
   options: DrainOptions,
   skip: readonly ProofId[],
 ): Promise<Step> {
-  const limit = Math.min(options.limit ?? DRAIN_CHUNK, DRAIN_CHUNK);
-  await lockTenant(tx, tenant);
-  const now = options.clock.nowMicros();
-  let rooms = await lockRooms(tx, tenant, queued, now);
-  if (rooms.isDue) {
-    await advanceGrants(tx, tenant, now);
-    rooms = await lockRooms(tx, tenant, queued, now);
-  }
+  const limit = limitOf(options);
+  const { rooms, now } = await openRooms(tx, tenant, queued, options.clock);
   const { units, periods } = rooms;
   const slice = sliceWithRoom(rooms, { tenant, skip, limit });
   const { taken, ready, unready, openBatches } = await lockQueued(tx, slice, options.origin, now);
@@ -125,7 +137,40 @@ async function drainOnce(
   const allHaveRoom = [...units.values()].every((unit) => roomOf(periods, unit.path) > 0);
   const more = taken === limit || served.length < taken || !allHaveRoom;
   const told = passed.filter((p) => p.state !== 'AWAITING_LICENSE').length;
-  return { served, told, settled: taken - unready.length, unready, more };
+  return { served, told, settled: taken - unready.length, unready, isFull: !allHaveRoom, more };
+}
+
+/** Tells those who wait for the first time where nobody has room, while others still are to be served. */
+async function tellOnce(
+  tx: Tx,
+  tenant: TenantId,
+  queued: readonly OrgUnitId[],
+  options: DrainOptions,
+  skip: readonly ProofId[],
+): Promise<Step> {
+  const { rooms, now } = await openRooms(tx, tenant, queued, options.clock);
+  return await tellWaiters(tx, options, rooms, { tenant, skip, limit: limitOf(options) }, now);
+}
+
+/** Locks the tenant, brings its grants up to date and locks what room there is for these units. */
+async function openRooms(
+  tx: Tx,
+  tenant: TenantId,
+  queued: readonly OrgUnitId[],
+  clock: Clock,
+): Promise<{ readonly rooms: TenantRooms; readonly now: string }> {
+  await lockTenant(tx, tenant);
+  const now = clock.nowMicros();
+  let rooms = await lockRooms(tx, tenant, queued, now);
+  if (rooms.isDue) {
+    await advanceGrants(tx, tenant, now);
+    rooms = await lockRooms(tx, tenant, queued, now);
+  }
+  return { rooms, now };
+}
+
+function limitOf({ limit = DRAIN_CHUNK }: DrainOptions): number {
+  return Math.min(limit, DRAIN_CHUNK);
 }
 
 /**
@@ -151,7 +196,7 @@ async function tellWaiters(
   if (taken === 0) return NOTHING;
   await markAwaiting(tx, bounds.tenant, ready, reasonOf(rooms), now);
   const told = ready.filter((p) => p.state !== 'AWAITING_LICENSE').length;
-  return { served: [], told, settled: taken - unready.length, unready, more: taken === bounds.limit };
+  return { served: [], told, settled: taken - unready.length, unready, isFull: true, more: taken === bounds.limit };
 }
 
 /** The oldest over the units that have room, of each no more than it has room for. */

@@ -72,7 +72,7 @@ describe('callers of one tenant', () => {
     await other.commit();
     // The first drain had read its units before; what queued of them until it had the lock is its own.
     expect(await first).toMatchObject({ drafted: 18, more: false });
-    const nothing = { drafted: 0, waiting: 0, batchesServed: [], more: false };
+    const nothing = { drafted: 0, waiting: 0, batchesServed: [], unready: [], more: false };
     expect(await Promise.all(later)).toEqual(later.map(() => nothing));
     expect(drains).toBe(1);
     const { rows } = await owner.query('SELECT workflow_id FROM outbox ORDER BY workflow_id');

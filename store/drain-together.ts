@@ -13,7 +13,7 @@ export interface DrainCall extends Omit<DrainOptions, 'batchIds' | 'limit'> {
 
 interface Turn {
   readonly callers: DrainCall[];
-  /** The first caller is told what the drain did; the others only whether there is more. */
+  /** The first caller is told what the drain did; the others only what it left. */
   readonly result: PromiseWithResolvers<DrainResult>;
 }
 
@@ -44,8 +44,8 @@ export async function drainTogether(db: Db, tenant: TenantId, call: DrainCall): 
     return lane.next.result.promise;
   }
   lane.next.callers.push(call);
-  const { more } = await lane.next.result.promise;
-  return { drafted: 0, waiting: 0, batchesServed: [], more };
+  const { unready, more } = await lane.next.result.promise;
+  return { drafted: 0, waiting: 0, batchesServed: [], unready, more };
 }
 
 function turnOf(call: DrainCall): Turn {
@@ -65,7 +65,11 @@ async function runLane(db: Db, tenant: TenantId, ofDb: Map<string, Lane>, key: s
       for (const caller of [...callers, ...(lane.next?.callers ?? [])]) caller.onStep?.();
     };
     const { clock, origin, publicUrl } = first;
-    await drainLicences(db, tenant, { clock, origin, publicUrl, batchIds, onStep }).then(result.resolve, result.reject);
+    // Whoever asks for a short call is content with a longer one.
+    const asked = callers.map(({ transactions }) => transactions);
+    const transactions = asked.every((count) => count !== undefined) ? Math.max(...asked) : undefined;
+    const options = { clock, origin, publicUrl, batchIds, onStep, ...(transactions && { transactions }) };
+    await drainLicences(db, tenant, options).then(result.resolve, result.reject);
     if (lane.next === undefined) break;
     lane.running = lane.next;
     lane.next = undefined;

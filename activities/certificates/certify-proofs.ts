@@ -1,9 +1,9 @@
 import { CERTIFICATE_TYP } from '../../domain/certificate.ts';
 import type { Clock } from '../../domain/clock.ts';
-import type { BatchId, ProofId } from '../../domain/ids.ts';
+import type { BatchId, ProofId, TenantId } from '../../domain/ids.ts';
 import { formatJws, jwsSigningInput } from '../../domain/jws.ts';
 import { armBatch, closeIfDone } from '../../store/batches.ts';
-import { type Draft, queueForLicence, readDrafts, storeCertificates } from '../../store/certificates.ts';
+import { type Draft, hasUnserved, queueForLicence, readDrafts, storeCertificates } from '../../store/certificates.ts';
 import { drainTogether } from '../../store/drain-together.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import { activeVersion } from '../sealing/active-version.ts';
@@ -46,23 +46,18 @@ export function createCertification(deps: CertificateDeps) {
 
   return {
     /**
-     * Certifies what can be: queues members whose evidence is complete, drains the licences of their tenants, signs
-     * the batch's drafts and gives their proofs the final state. Key (proof): one licence unit, one draft, one
+     * Certifies what can be: queues members whose evidence is complete, drains the licences of their tenants round by
+     * round for as long as members of this batch are to be served, signs after each round the batch's drafts and gives
+     * their proofs the final state. Key (proof): one licence unit, one draft, one
      * certificate. Throws SIGNER_*, STORE_UNAVAILABLE.
      */
     async certifyProofs({ batchId }: CertifyProofsInput): Promise<CertifyProofsResult> {
       const batch = batchId as BatchId;
-      for (const tenant of await queueForLicence(db, batch, clock.nowMicros())) {
-        const options = {
-          clock,
-          origin: deps.origin,
-          publicUrl: deps.publicUrl,
-          batchId: batch,
-          onStep: () => deps.heartbeat({ tenant, draining: true }),
-        };
-        while ((await drainTogether(db, tenant, options)).more);
-      }
-      await signDrafts(batch);
+      let tenants = await queueForLicence(db, batch, clock.nowMicros());
+      do {
+        tenants = await serveRound(batch, tenants);
+        await signDrafts(batch);
+      } while (tenants.length > 0);
       return inTransaction(db, async (tx) => {
         const arm = await armBatch(tx, batch, deps.origin, clock.nowMicros());
         const left = await closeIfDone(tx, batch, clock.nowMicros());
@@ -77,9 +72,30 @@ export function createCertification(deps: CertificateDeps) {
     },
   };
 
+  /**
+   * One drain of each tenant, a short one where several tenants wait for each other. Returns those that have members of
+   * this batch left to serve: what else is in their queues is for the batches whose it is, each of which calls as we do,
+   * and for the import, renewal or move that gives room to those who were told to wait.
+   */
+  async function serveRound(batch: BatchId, tenants: readonly TenantId[]): Promise<readonly TenantId[]> {
+    const left: TenantId[] = [];
+    for (const tenant of tenants) {
+      const { more, unready } = await drainTogether(db, tenant, {
+        clock,
+        origin: deps.origin,
+        publicUrl: deps.publicUrl,
+        batchId: batch,
+        ...(tenants.length > 1 && { transactions: 1 }),
+        onStep: () => deps.heartbeat({ tenant, draining: true }),
+      });
+      if (more && (await hasUnserved(db, batch, tenant, unready))) left.push(tenant);
+    }
+    return left;
+  }
+
   /** The signer signs the next chunk while the last is being stored. */
   async function signDrafts(batch: BatchId): Promise<void> {
-    const version = await activeVersion(signer, CERTIFICATE_KID);
+    let version: number | undefined;
     let storing: Promise<void> = Promise.resolve();
     let after: ProofId | undefined;
     try {
@@ -92,6 +108,7 @@ export function createCertification(deps: CertificateDeps) {
           after = undefined;
           continue;
         }
+        version ??= await activeVersion(signer, CERTIFICATE_KID);
         const signed = await sign(batch, version, drafts);
         await storing;
         // After a crash here the drafts are signed again; the first signature stored stays.

@@ -54,7 +54,11 @@ export function createLicensing(deps: LicensingDeps) {
      * Serves a tenant's queue, at most 16,000 proofs a call; each batch served is owed its wake in the transaction
      * that drafts. Throws STORE_UNAVAILABLE.
      */
-    async drainLicences({ tenantId }: { readonly tenantId: TenantId }): Promise<Omit<DrainResult, 'batchesServed'>> {
+    async drainLicences({
+      tenantId,
+    }: {
+      readonly tenantId: TenantId;
+    }): Promise<Pick<DrainResult, 'drafted' | 'waiting' | 'more'>> {
       const options = { clock, origin: deps.origin, publicUrl: deps.publicUrl };
       const { drafted, waiting, more } = await drainTogether(db, tenantId, {
         ...options,
