@@ -384,8 +384,14 @@ export const ERRORS = {
   GRANT_SIGNATURE_INVALID: {
     status: 422,
     retryable: false,
-    what: 'The grant is not signed by a configured issuer key.',
-    todo: 'Ask the issuer, or configure its key.',
+    what: 'The signature does not verify under the issuer key that the file names.',
+    todo: 'Import the file as the issuer made it: it was changed, or another key signed it.',
+  },
+  GRANT_ISSUER_UNKNOWN: {
+    status: 422,
+    retryable: false,
+    what: 'The file is signed under an issuer key that is not configured here.',
+    todo: 'Configure that key of the issuer, or ask for a file under one that is.',
   },
   GRANT_WRONG_INSTANCE: {
     status: 422,
@@ -397,8 +403,20 @@ export const ERRORS = {
   GRANT_CHAIN_BROKEN: {
     status: 422,
     retryable: false,
-    what: 'The grant does not follow the last one imported.',
-    todo: 'Import the missing grant named first.',
+    what: 'A grant between the last one imported and this one is missing.',
+    todo: 'Import the missing grants named first.',
+  },
+  GRANT_SEQ_TAKEN: {
+    status: 409,
+    retryable: false,
+    what: 'Another grant was imported at the place of this one in the chain.',
+    todo: 'Ask the issuer for a grant that follows the last one imported, with the seq and hash named.',
+  },
+  GRANT_CHAIN_FORKED: {
+    status: 409,
+    retryable: false,
+    what: 'The grant follows another file than the last one imported.',
+    todo: 'Ask the issuer for a grant that follows the last one imported, with the hash named.',
   },
   GRANT_DATES_INVALID: {
     status: 422,
@@ -411,6 +429,12 @@ export const ERRORS = {
     retryable: false,
     what: 'The allocations exceed their parent or name unknown units.',
     todo: 'Ask the issuer.',
+  },
+  GRANT_ALLOCATION_BELOW_USE: {
+    status: 409,
+    retryable: false,
+    what: 'A share of the transfer would be less than what is used of it in the running period.',
+    todo: 'Ask the issuer for one that leaves at least what is used, or import it in the next period.',
   },
   GRANT_QUOTA_INVALID: { status: 422, retryable: false, what: 'The quota does not fit.', todo: 'Ask the issuer.' },
   GRANT_TENANT_UNKNOWN: {

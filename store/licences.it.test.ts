@@ -65,7 +65,7 @@ async function importFile(jws: string, options: Ask = {}): Promise<ImportRecord>
   return (await readImportOutcome(api, id)) as ImportRecord;
 }
 
-const usage = (tx: Tx) => readLicenceUsage(tx, NOW);
+const usage = (tx: Tx) => readLicenceUsage(tx, NOW, { limit: 100 });
 const issue = (changes: Partial<BaseGrant> = {}): Promise<string> => issuer.issue(tenant.tenantId, changes);
 
 /** How many rows an import could have left behind. */
@@ -214,7 +214,7 @@ describe('importing a grant', () => {
       'GRANT_SIGNATURE_INVALID',
       async () => (await createTestIssuer()).issue(tenant.tenantId),
     ],
-    ['an unknown key', 'GRANT_SIGNATURE_INVALID', async () => (await createTestIssuer('else')).issue(tenant.tenantId)],
+    ['an unknown key', 'GRANT_ISSUER_UNKNOWN', async () => (await createTestIssuer('else')).issue(tenant.tenantId)],
     ['another instance', 'GRANT_WRONG_INSTANCE', () => issue({ instanceFingerprint: instanceFingerprint('else') })],
     ['a tenant of nobody', 'GRANT_TENANT_UNKNOWN', () => issuer.issue(randomUUID() as string as TenantId)],
     [
@@ -222,7 +222,9 @@ describe('importing a grant', () => {
       'GRANT_ID_REUSED',
       () => issue({ grantId: 'taken', seq: 2, previousGrantHash: 'a'.repeat(64) }),
     ],
-    ['a broken chain', 'GRANT_CHAIN_BROKEN', () => issue({ seq: 2, previousGrantHash: 'a'.repeat(64) })],
+    ['a gap in the chain', 'GRANT_CHAIN_BROKEN', () => issue({ seq: 3, previousGrantHash: 'a'.repeat(64) })],
+    ['a place that is taken', 'GRANT_SEQ_TAKEN', () => issue()],
+    ['another predecessor', 'GRANT_CHAIN_FORKED', () => issue({ seq: 2, previousGrantHash: 'a'.repeat(64) })],
     ['dates of the past', 'GRANT_DATES_INVALID', async () => issue(await next({ notAfter: '2026-03-15T09:00:00Z' }))],
     [
       'shares of a foreign unit',

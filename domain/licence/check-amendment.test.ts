@@ -78,7 +78,12 @@ describe('an amendment', () => {
       { ...ADDENDUM, allocations: [share(LEAF, 61)] },
       {},
     ],
-    ['that moves less than was used', 'unit left has used 20', { ...TRANSFER, allocations: [share(LEFT, 19)] }, {}],
+    [
+      'that moves less than was used',
+      'GRANT_ALLOCATION_BELOW_USE: unit left has used 20',
+      { ...TRANSFER, allocations: [share(LEFT, 19)] },
+      {},
+    ],
     ['that moves more than there is', 'GRANT_ALLOCATION_INVALID', { ...TRANSFER, allocations: [share(LEFT, 101)] }, {}],
   ])('%s is refused', (_, message, grant, target) => {
     expect(() => check(grant, { ...TARGET, ...target })).toThrow(message);

@@ -106,7 +106,7 @@ function checkTransfer(grant: TransferGrant, target: AmendedGrant, { pathOf }: A
     const used = target.usedOf(orgUnit);
     if (limit < used)
       throw new ProoflineError(
-        'GRANT_ALLOCATION_INVALID',
+        'GRANT_ALLOCATION_BELOW_USE',
         `unit ${orgUnit} has used ${used}, its new share is ${limit}`,
       );
   }

@@ -64,13 +64,13 @@ describe('a grant', () => {
     ],
     [
       'with a seq that is taken',
-      'the next is seq 2 after hash l',
+      'GRANT_SEQ_TAKEN: the grant has seq 1, which is taken; the next is seq 2 after hash l',
       { seq: 1 },
       { last: { grantId: 'g0', seq: 1, hash: 'l' } },
     ],
     [
       'that follows another file',
-      'the last one here is g0 with hash l',
+      'GRANT_CHAIN_FORKED: the grant follows hash p, the last one here is g0 with hash l',
       { seq: 2, previousGrantHash: 'p' },
       { last: { grantId: 'g0', seq: 1, hash: 'l' } },
     ],

@@ -56,12 +56,12 @@ function checkChain(grant: Grant, { last }: GrantContext): void {
   }
   if (grant.seq < next)
     throw new ProoflineError(
-      'GRANT_CHAIN_BROKEN',
+      'GRANT_SEQ_TAKEN',
       `the grant has seq ${grant.seq}, which is taken; the next is seq ${next} after hash ${last?.hash}`,
     );
   if (grant.previousGrantHash !== last?.hash)
     throw new ProoflineError(
-      'GRANT_CHAIN_BROKEN',
+      'GRANT_CHAIN_FORKED',
       `the grant follows hash ${grant.previousGrantHash}, the last one here is ${last?.grantId} with hash ${last?.hash}`,
     );
 }

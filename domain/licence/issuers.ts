@@ -33,14 +33,13 @@ export function parseIssuerKeys(json: string): IssuerKeys {
   return out;
 }
 
-/** Throws GRANT_SIGNATURE_INVALID unless a configured key of the file's kid made the signature. */
+/** Throws GRANT_ISSUER_UNKNOWN if no key of the file's kid is configured, GRANT_SIGNATURE_INVALID unless it made the signature. */
 export async function verifyGrantSignature(
   file: Pick<SignedFile<unknown>, 'kid' | 'signed' | 'signature'>,
   issuers: IssuerKeys,
 ): Promise<void> {
   const jwk = issuers.get(file.kid);
-  if (jwk === undefined)
-    throw new ProoflineError('GRANT_SIGNATURE_INVALID', `no issuer key "${file.kid}" is configured`);
+  if (jwk === undefined) throw new ProoflineError('GRANT_ISSUER_UNKNOWN', `no issuer key "${file.kid}" is configured`);
   const key = await crypto.subtle.importKey('jwk', jwk, 'Ed25519', false, ['verify']);
   if (!(await crypto.subtle.verify('Ed25519', key, file.signature.slice(), file.signed.slice())))
     throw new ProoflineError('GRANT_SIGNATURE_INVALID', `the signature does not verify under issuer key "${file.kid}"`);

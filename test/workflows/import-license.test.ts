@@ -33,7 +33,7 @@ describe('importLicense', () => {
     await licensing.temporal.run(licensing.activities(), async () => {
       const jws = await (await createTestIssuer('stranger')).issue(tenant.tenantId);
       const { outcome } = await importFile(jws);
-      expect(outcome).toMatchObject({ state: 'REFUSED', code: 'GRANT_SIGNATURE_INVALID' });
+      expect(outcome).toMatchObject({ state: 'REFUSED', code: 'GRANT_ISSUER_UNKNOWN' });
     });
   });
 
