@@ -53,13 +53,15 @@ export async function readQueuedUnits(db: Queryable, tenant: TenantId): Promise<
   }
 }
 
-// A clock that was set back revives no period: what
+// A clock that was set back revives no period and freshens no revocation list: what
 // runs is judged at the newest trusted time if that is later.
 const ROOMS = `
-  WITH judged AS MATERIALIZED (
-    SELECT greatest($2::timestamptz, (SELECT trusted_at FROM licence_clock)) AS at,
-      EXISTS (SELECT FROM (SELECT next_update FROM licence_revocation_lists ORDER BY number DESC LIMIT 1) l
-        WHERE l.next_update + ${REVOCATION_LIST_GRACE_MS} * interval '1 ms' <= $2::timestamptz) AS is_blocking
+  WITH clock AS MATERIALIZED (
+    SELECT greatest($2::timestamptz, (SELECT trusted_at FROM licence_clock)) AS at
+  ), judged AS MATERIALIZED (
+    SELECT at, EXISTS (SELECT FROM (SELECT next_update FROM licence_revocation_lists ORDER BY number DESC LIMIT 1) l
+      WHERE l.next_update + ${REVOCATION_LIST_GRACE_MS} * interval '1 ms' <= at) AS is_blocking
+    FROM clock
   ), periods AS (
     SELECT p.grant_id, p.n, p.quota, p.used, p.ends_at, g.seq FROM judged t
     JOIN licence_periods p ON p.tenant_id = $1 AND p.starts_at <= t.at AND (p.ends_at IS NULL OR p.ends_at > t.at)

@@ -19,8 +19,8 @@ export interface TrustedTime {
 }
 
 /**
- * Keeps the newest time that a timestamp authority or the ledger's consensus has stated, and returns it; undefined before
- * there is any. It never goes back.
+ * Keeps the newest time that a timestamp authority or the ledger's consensus, of a topic or a contract, has stated, and
+ * returns it; undefined before there is any. It never goes back.
  */
 export async function keepTrustedTime(db: Db, origin: string): Promise<TrustedTime | undefined> {
   const { rows } = await db.query<TrustedTime>(
@@ -29,6 +29,9 @@ export async function keepTrustedTime(db: Db, origin: string): Promise<TrustedTi
        UNION ALL
        (SELECT to_timestamp(trunc((entry ->> 'consensusTimestamp')::numeric, 6)), 'consensus of ' || (entry ->> 'ledger')
         FROM anchors WHERE origin = $1 AND state = 'VERIFIED' AND entry IS NOT NULL ORDER BY size DESC LIMIT 1)
+       UNION ALL
+       (SELECT to_timestamp(trunc((entry ->> 'consensusTimestamp')::numeric, 6)), 'consensus of ' || (entry ->> 'ledger')
+        FROM contract_anchors WHERE origin = $1 AND state = 'VERIFIED' AND entry IS NOT NULL ORDER BY size DESC LIMIT 1)
        UNION ALL
        (SELECT trusted_at, source FROM licence_clock WHERE trusted_at IS NOT NULL)
      )

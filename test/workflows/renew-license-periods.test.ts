@@ -4,6 +4,7 @@ import { type Clock, toMicros } from '../../domain/clock.ts';
 import type { BaseGrant } from '../../domain/licence/grant.ts';
 import { insertGrant } from '../../store/licences.ts';
 import { inTransaction } from '../../store/pool.ts';
+import { keepTrustedTime } from '../../store/renew-licences.ts';
 import { applySchedules } from '../../temporal-config/apply-schedules.ts';
 import { readSchedules } from '../../temporal-config/schedules.ts';
 import type { RenewLicensePeriodsResult } from '../../workflows/renew-license-periods.ts';
@@ -113,6 +114,25 @@ describe('renewLicensePeriods', () => {
       ['2026-02-02', 'license.exhausted', 0],
       ['2026-02-28', 'license.exhausted', 1],
     ]);
+  });
+
+  it('trusts the consensus time of a contract as that of a topic', async () => {
+    const { owner, worker } = licensing;
+    const at = '2026-03-01T00:00:00.000000Z';
+    const entry = { ledger: 'hedera-contract/v1', consensusTimestamp: `${Date.parse(at) / 1000}.123456789` };
+    await owner.query(
+      `INSERT INTO contract_anchors (origin, size, carries_proofs, state, attempt, entry, created_at, updated_at)
+       VALUES ($1, 7, true, 'VERIFIED', 1, $2, $3, $3), ($1, 8, true, 'SENT', 1, NULL, $3, $3)`,
+      [ORIGIN, JSON.stringify(entry), at],
+    );
+    try {
+      expect(await keepTrustedTime(worker, ORIGIN)).toEqual({
+        at: '2026-03-01T00:00:00.123456Z',
+        source: 'consensus of hedera-contract/v1',
+      });
+    } finally {
+      await owner.query('DELETE FROM contract_anchors');
+    }
   });
 
   it('refuses while the clock stands behind a time that an authority stated, says why, and goes on by itself', async () => {
