@@ -82,7 +82,8 @@ describe('every guarded route', () => {
 
   it('answers a foreign id with the bytes of an unknown one', async () => {
     const { body: proof } = await call('POST', '/v1/proofs', { digest });
-    const stranger = clientOf(server.url, (await seedTenant(worker())).apiKey);
+    const scopes = ['proofs:write', 'proofs:read', 'verify', 'licenses:read', 'licenses:import', 'org:manage'];
+    const stranger = clientOf(server.url, (await seedTenant(worker(), { scopes })).apiKey);
     const headers = { 'x-request-id': 'the-same' };
     // Routes of operators alone answer 403 to a tenant's key, whatever the id.
     const open = guarded.filter(({ access }) => typeof access === 'object' && access.scope !== undefined);
@@ -245,6 +246,27 @@ describe('importing a grant', () => {
     expect(await importing('APPLIED', null)).toMatchObject({ status: 200, body: { state: 'APPLIED' } });
     const refused = await importing('REFUSED', 'GRANT_SIGNATURE_INVALID');
     expect(refused).toMatchObject({ status: 422, body: { code: 'GRANT_SIGNATURE_INVALID', detail: 'as expected' } });
+  });
+
+  it('whose worker is away answers 202 with where its outcome will be, a refusal and the diff of a dry run too', async () => {
+    const operator = clientOf(server.url, await seedOperatorKey(worker()));
+    const jws = `${Buffer.from(randomUUID()).toString('base64url')}.b.c`;
+    const type = { 'content-type': 'application/jose' };
+    const { status, body, headers } = await operator('POST', '/v1/admin/licenses?dryRun=true', jws, type);
+    expect([status, body.state]).toEqual([202, 'PENDING']);
+    const path = headers.get('location') ?? '';
+    expect(path).toBe(`/v1/admin/licenses/imports/${body.id}`);
+    expect((await operator('GET', path)).body).toEqual(body);
+    const end = 'UPDATE licence_imports SET state = $2, code = $3, diff = $4, finished_at = now() WHERE id = $1';
+    await worker().query(end, [body.id, 'REFUSED', 'GRANT_SEQ_TAKEN', null]);
+    const refused = await operator('GET', path);
+    expect([refused.status, refused.body]).toMatchObject([200, { state: 'REFUSED', code: 'GRANT_SEQ_TAKEN' }]);
+    await worker().query(end, [body.id, 'UNCHANGED', null, { grantId: 'g1' }]);
+    expect((await operator('GET', path)).body).toMatchObject({ dryRun: true, diff: { grantId: 'g1' } });
+
+    expect((await call('GET', path)).body.code).toBe('FORBIDDEN');
+    const importer = await seedTenant(worker(), { scopes: ['licenses:import'] });
+    expect((await clientOf(server.url, importer.apiKey)('GET', path)).body.code).toBe('NOT_FOUND');
   });
 
   it('owes the start of its workflow in the same transaction', async () => {

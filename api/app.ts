@@ -11,6 +11,7 @@ import { limitRate } from './middleware/limit-rate.ts';
 import { readBody } from './middleware/read-body-of.ts';
 import { type ApiDeps, type Route, toExpressPath } from './route.ts';
 import { anchorRoutes } from './routes/anchors.ts';
+import { auditRoutes } from './routes/audit.ts';
 import { commandRoutes } from './routes/commands.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
@@ -32,6 +33,7 @@ export const ROUTES: readonly Route[] = [
   ...anchorRoutes,
   ...licenceRoutes,
   ...orgUnitRoutes,
+  ...auditRoutes,
   ...logRoutes,
   ...docsRoutes,
 ];

@@ -1,5 +1,4 @@
 /** Asks for a change of a tenant's org tree or shares, and waits for the workflow that applies it. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Request, Response } from 'express';
 import { ProoflineError } from '../domain/errors.ts';
 import type { TenantId } from '../domain/ids.ts';
@@ -7,9 +6,9 @@ import { type OrgChange, type OrgChangeRecord, readOrgChange, requestOrgChange }
 import { withTenant } from '../store/tenant-scope.ts';
 import { callerOf } from './caller.ts';
 import type { ApiDeps } from './route.ts';
+import { waitUntil } from './routes/requests.ts';
 
 const OUTCOME_WITHIN_MS = 5_000;
-const LOOK_EVERY_MS = 100;
 
 /** An operator names the tenant; a tenant's key may only name its own. Throws REQUEST_INVALID or NOT_FOUND. */
 export function tenantAskedFor(req: Request, res: Response): TenantId {
@@ -23,7 +22,7 @@ export function tenantAskedFor(req: Request, res: Response): TenantId {
   return asked;
 }
 
-/** Answers 200 once the change is applied, the code of its refusal, or 202 with its link after five seconds. */
+/** Answers 200 once the change is applied, the code of its refusal, or 202 with its link after five seconds. Waits no longer than the client. */
 export async function changeOrganisation(req: Request, res: Response, deps: ApiDeps, change: OrgChange): Promise<void> {
   const caller = callerOf(res);
   if (caller === undefined) throw new ProoflineError('UNAUTHENTICATED');
@@ -36,22 +35,17 @@ export async function changeOrganisation(req: Request, res: Response, deps: ApiD
       throw new ProoflineError('NOT_FOUND');
     await requestOrgChange(tx, request);
   });
-  const untilMs = deps.clock.nowMs() + OUTCOME_WITHIN_MS;
-  for (;;) {
-    const outcome = await withTenant(deps.db, tenantId, (tx) => readOrgChange(tx, id));
-    if (outcome === undefined) throw new ProoflineError('NOT_FOUND');
-    if (outcome.state === 'REFUSED') throw refusalOf(outcome);
-    if (outcome.state === 'PENDING' && deps.clock.nowMs() < untilMs) {
-      await sleep(LOOK_EVERY_MS);
-      continue;
-    }
-    if (outcome.state === 'PENDING') res.status(202).set('Retry-After', '5');
-    res.location(`/v1/admin/org-changes/${id}`).json({
-      ...outcome,
-      ...('unit' in change && { orgUnit: change.unit }),
-    });
-    return;
-  }
+  await waitUntil(res, deps, { kind: 'change', id, tenant: tenantId }, OUTCOME_WITHIN_MS);
+  const outcome = await withTenant(deps.db, tenantId, (tx) => readOrgChange(tx, id));
+  if (outcome === undefined) throw new ProoflineError('NOT_FOUND');
+  if (outcome.state === 'REFUSED') throw refusalOf(outcome);
+  if (outcome.state === 'PENDING') res.status(202).set('Retry-After', '5');
+  // An operator has to name the tenant there too.
+  const scope = caller.kind === 'operator' ? `?tenant_id=${tenantId}` : '';
+  res.location(`/v1/admin/org-changes/${id}${scope}`).json({
+    ...outcome,
+    ...('unit' in change && { orgUnit: change.unit }),
+  });
 }
 
 function refusalOf({ code, detail }: OrgChangeRecord): ProoflineError {

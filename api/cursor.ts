@@ -13,9 +13,34 @@ export function formatCursor({ receivedAt, id }: ListPosition): string {
 /** Throws CURSOR_MALFORMED for anything that formatCursor did not write. */
 export function parseCursor(text: string): ListPosition {
   const [version, receivedAt = '', id, ...rest] = decode(text).split(' ');
-  if (version !== '1' || rest.length > 0 || !INSTANT.test(receivedAt) || !isOnCalendar(receivedAt) || !isUuid(id))
+  if (version !== '1' || rest.length > 0 || !isStoredInstant(receivedAt) || !isUuid(id))
     throw new ProoflineError('CURSOR_MALFORMED');
   return { receivedAt, id: id as string as ProofId };
+}
+
+/**
+ * The place in another list: its name and the parts of the last row's key, none of which holds a space. A cursor of one list is
+ * none of another.
+ */
+export function formatPlace(list: string, parts: readonly string[]): string {
+  return toBase64Url(utf8.encode(['1', list, ...parts].join(' ')));
+}
+
+/** The parts of a place, each of the form that is asked for. Throws CURSOR_MALFORMED for anything else. */
+export function parsePlace<const F extends readonly ((part: string) => boolean)[]>(
+  list: string,
+  text: string,
+  forms: F,
+): { readonly [K in keyof F]: string } {
+  const [version, name, ...parts] = decode(text).split(' ');
+  const fits = parts.length === forms.length && parts.every((part, i) => forms[i]?.(part));
+  if (version !== '1' || name !== list || !fits) throw new ProoflineError('CURSOR_MALFORMED');
+  return parts as unknown as { readonly [K in keyof F]: string };
+}
+
+/** An instant as the store writes it. */
+export function isStoredInstant(text: string): boolean {
+  return INSTANT.test(text) && isOnCalendar(text);
 }
 
 /** Date.parse takes the 30th of February; the store does not. */

@@ -1,10 +1,12 @@
 /**
- * Many requests that wait for the end of a proof, submission (`?wait`), command or PDF share one question to the store, asked when a
+ * Many requests that wait for the end of a proof, submission (`?wait`), command, import, org change or PDF share one question to the store, asked when a
  * transition has notified and every 250 ms besides. One connection listens for all; none is held per waiter.
  */
 import type { CommandId, ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
 import { storedPdfs } from '../store/certificate-pdfs.read.ts';
 import { finishedCommands } from '../store/command-requests.ts';
+import { finishedImports } from '../store/licence-imports.ts';
+import { finishedOrgChanges } from '../store/org-changes.ts';
 import type { Db } from '../store/pool.ts';
 import { finalProofs } from '../store/proofs.read.ts';
 import { finalSubmissions } from '../store/submissions.read.ts';
@@ -16,6 +18,10 @@ const MAX_WAITERS = 2_000;
 export type WaitFor =
   | { readonly kind: 'proof' | 'submission'; readonly id: ProofId | SubmissionId; readonly tenant: TenantId }
   | { readonly kind: 'command'; readonly id: CommandId }
+  /** Of a grant or revocation list. */
+  | { readonly kind: 'import'; readonly id: string }
+  /** Of the org tree or its shares. */
+  | { readonly kind: 'change'; readonly id: string; readonly tenant: TenantId }
   /** `proof/level`. */
   | { readonly kind: 'pdf'; readonly id: string; readonly tenant: TenantId };
 
@@ -51,7 +57,7 @@ export function createWaiters(db: Db, onError: (error: unknown) => void): Waiter
     isAsking = true;
     isWoken = false;
     try {
-      const scopes = Map.groupBy(waiting, ({ target }) => (target.kind === 'command' ? undefined : target.tenant));
+      const scopes = Map.groupBy(waiting, ({ target }) => ('tenant' in target ? target.tenant : undefined));
       for (const [tenant, waiters] of scopes) await askFor(db, tenant, waiters);
     } catch (error) {
       onError(error);
@@ -94,19 +100,23 @@ export function createWaiters(db: Db, onError: (error: unknown) => void): Waiter
   };
 }
 
-/** Without a tenant: commands, which whoever waits has just been shown. */
+/** Without a tenant: commands and imports, which whoever waits has just been shown. */
 async function askFor(db: Db, tenant: TenantId | undefined, waiters: readonly Waiter[]): Promise<void> {
   const idsOf = (kind: WaitFor['kind']): string[] =>
     waiters.filter(({ target }) => target.kind === kind).map(({ target }) => target.id);
   const proofs = idsOf('proof') as ProofId[];
   const submissions = idsOf('submission') as SubmissionId[];
-  const pdfs = idsOf('pdf');
+  const [commands, imports, changes, pdfs] = [idsOf('command'), idsOf('import'), idsOf('change'), idsOf('pdf')];
   const ended: readonly string[] =
     tenant === undefined
-      ? await finishedCommands(db, idsOf('command') as CommandId[])
+      ? [
+          ...(commands.length === 0 ? [] : await finishedCommands(db, commands as CommandId[])),
+          ...(imports.length === 0 ? [] : await finishedImports(db, imports)),
+        ]
       : await withTenant(db, tenant, async (tx) => [
           ...(proofs.length === 0 ? [] : await finalProofs(tx, proofs)),
           ...(submissions.length === 0 ? [] : await finalSubmissions(tx, submissions)),
+          ...(changes.length === 0 ? [] : await finishedOrgChanges(tx, changes)),
           ...(pdfs.length === 0 ? [] : await storedPdfs(tx, pdfs)),
         ]);
   const done = new Set<string>(ended);

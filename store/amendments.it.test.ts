@@ -87,7 +87,7 @@ async function queue(count: number, orgUnitId: OrgUnitId = tenant.orgUnitId): Pr
   await seedQueuedProofs(owner, count, { tenantId: tenant.tenantId, orgUnitId });
   await coverLeaves(owner, { origin: 'o' });
 }
-const usage = () => withTenant(api, tenant.tenantId, (tx) => readLicenceUsage(tx, now));
+const usage = () => withTenant(api, tenant.tenantId, (tx) => readLicenceUsage(tx, now, { limit: 100 }));
 const quotas = async (): Promise<unknown[]> => (await usage()).periods.map((p) => [p.n, p.quota, p.used]).reverse();
 
 describe('an addendum', () => {
@@ -185,7 +185,7 @@ describe('a transfer', () => {
         addendumOf: 'base',
         allocations: limits.map(([orgUnit, limit]) => ({ orgUnit, limit })),
       });
-    expect(await to([left, 3], [right, 7])).toMatchObject({ code: 'GRANT_ALLOCATION_INVALID' });
+    expect(await to([left, 3], [right, 7])).toMatchObject({ code: 'GRANT_ALLOCATION_BELOW_USE' });
     expect(await to([left, 4], [right, 6])).toMatchObject({ state: 'APPLIED' });
     expect(new Set((await usage()).periods[0]?.allocations)).toEqual(
       new Set([
@@ -319,6 +319,25 @@ describe('a used-up period', () => {
 });
 
 describe('a clock that was set back', () => {
+  it('unblocks no revocation list that was overdue at a trusted time', async () => {
+    await base(5);
+    await owner.query(
+      `INSERT INTO licence_revocation_lists (number, hash, jws, payload, issued_at, next_update, imported_by, imported_at)
+       VALUES (1, sha256('x'), '', '{"revoked":[]}', $1, $1::timestamptz + interval '1 day', 'test', $1)`,
+      [now],
+    );
+    await owner.query("UPDATE licence_clock SET trusted_at = $1::timestamptz + interval '9 days'", [now]);
+    await queue(1);
+    expect(await drain()).toMatchObject({ drafted: 0, waiting: 1 });
+    expect(await usage()).toMatchObject({
+      revocationList: { state: 'BLOCKING' },
+      waitingByUnit: [{ cause: 'revocation-list-overdue' }],
+    });
+    await owner.query('UPDATE licence_clock SET trusted_at = NULL');
+    expect(await drain()).toMatchObject({ drafted: 1 });
+    await owner.query('DELETE FROM licence_revocation_lists');
+  });
+
   it('revives no period that ended by a trusted time', async () => {
     await base(5, { term: { ...MONTHLY, count: 1 } });
     await owner.query("UPDATE licence_clock SET trusted_at = '2026-04-02T00:00:00Z'");

@@ -87,6 +87,16 @@ export async function readImportOutcome(
   };
 }
 
+/** Of these requests those that are over. As proofline_api. */
+export async function finishedImports(db: Queryable, ids: readonly string[]): Promise<string[]> {
+  const { rows } = await db
+    .query<{ id: string }>('SELECT * FROM finished_licence_imports($1::uuid[]) AS f (id)', [ids])
+    .catch((error: unknown) => {
+      throw asStoreError(error);
+    });
+  return rows.map(({ id }) => id);
+}
+
 /** A request whose workflow has given no outcome yet, or was applied and has not served who waited. */
 export interface OpenImport {
   readonly importId: string;

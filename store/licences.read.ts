@@ -49,12 +49,20 @@ export interface LicenceUsage {
   };
   /** The last renewal of periods, and why one since was refused. */
   readonly renewal: { readonly lastAt: string | null; readonly refusal: string | null };
-  /** Newest first. */
+  /** One page, newest first. */
   readonly periods: readonly PeriodUsage[];
 }
 
-/** Periods that one answer holds. */
-const MAX_PERIODS = 500;
+/** A period's place in the list: of those that start together the grants by id. */
+export interface PeriodPosition {
+  readonly startsAt: string;
+  readonly grant: string;
+}
+
+export interface PeriodPage {
+  readonly after?: PeriodPosition;
+  readonly limit: number;
+}
 
 /** The grants of the tenant in scope, by seq. Within `withTenant`. */
 export async function listGrants(tx: Tx): Promise<readonly GrantRecord[]> {
@@ -66,39 +74,41 @@ export async function listGrants(tx: Tx): Promise<readonly GrantRecord[]> {
   return rows;
 }
 
-/** Quota and use of the tenant in scope by period and unit, who waits and for what, as of `now`. Within `withTenant`. */
-export async function readLicenceUsage(tx: Tx, now: string): Promise<LicenceUsage> {
+/**
+ * Quota and use of the tenant in scope by period and unit, who waits and for what, as of `now`, or of the newest trusted time if
+ * that is later, as drains judge it. Within `withTenant`.
+ */
+export async function readLicenceUsage(tx: Tx, now: string, page: PeriodPage): Promise<LicenceUsage> {
   const { rows: periods } = await tx.query<PeriodUsage>(
     `SELECT p.grant_id AS grant, p.n, p.starts_at AS "startsAt", p.ends_at AS "endsAt", p.quota, p.used,
        coalesce((SELECT jsonb_agg(jsonb_build_object('orgUnit', w.org_unit_id, 'used', w.used::text) ORDER BY w.used DESC, w.org_unit_id)
          FROM licence_unit_usage w WHERE w.grant_id = p.grant_id AND w.n = p.n), '[]') AS units,
        coalesce((SELECT jsonb_agg(jsonb_build_object('orgUnit', a.org_unit_id, 'quota', a.quota::text, 'used', a.used::text) ORDER BY u.depth, u.id)
          FROM licence_allocations a JOIN org_units u ON u.id = a.org_unit_id WHERE a.grant_id = p.grant_id AND a.n = p.n), '[]') AS allocations
-     FROM licence_periods p ORDER BY p.starts_at DESC, p.grant_id, p.n DESC LIMIT $1`,
-    [MAX_PERIODS],
+     FROM licence_periods p
+     WHERE $2::timestamptz IS NULL OR p.starts_at < $2::timestamptz OR (p.starts_at = $2::timestamptz AND p.grant_id > $3)
+     ORDER BY p.starts_at DESC, p.grant_id LIMIT $1`,
+    [page.limit, page.after?.startsAt ?? null, page.after?.grant ?? null],
   );
-  const instance = await readInstance(tx, now);
-  const waitingByUnit = await readWaiting(tx, now, instance.revocationList.state === 'BLOCKING');
+  const { at, ...instance } = await readInstance(tx, now);
+  const waitingByUnit = await readWaiting(tx, at, instance.revocationList.state === 'BLOCKING');
   const waiting = waitingByUnit.reduce((sum, unit) => sum + unit.proofs, 0);
   return { waiting, waitingByUnit, periods, ...instance };
 }
 
-async function readInstance(tx: Tx, now: string): Promise<Pick<LicenceUsage, 'revocationList' | 'renewal'>> {
-  const { rows: lists } = await tx.query<{ number: number; next_update: string }>(
-    'SELECT number, next_update FROM licence_revocation_lists ORDER BY number DESC LIMIT 1',
+async function readInstance(
+  tx: Tx,
+  now: string,
+): Promise<Pick<LicenceUsage, 'revocationList' | 'renewal'> & { readonly at: string }> {
+  const { rows } = await tx.query<{ at: string; lastAt: string | null; refusal: string | null }>(
+    `SELECT greatest($1::timestamptz, (SELECT trusted_at FROM licence_clock)) AS at,
+       (SELECT renewed_at FROM licence_clock) AS "lastAt", (SELECT refusal FROM licence_clock) AS refusal`,
+    [now],
   );
-  const { rows: clocks } = await tx.query<LicenceUsage['renewal']>(
-    'SELECT renewed_at AS "lastAt", refusal FROM licence_clock',
-  );
-  const nowMs = Number((parseInstant(now) ?? 0n) / 1000n);
-  return {
-    revocationList: {
-      number: lists[0]?.number ?? null,
-      nextUpdate: lists[0]?.next_update ?? null,
-      state: revocationListState(lists[0]?.next_update, nowMs),
-    },
-    renewal: clocks[0] ?? { lastAt: null, refusal: null },
-  };
+  const { at = now, lastAt = null, refusal = null } = rows[0] ?? {};
+  const list = await readRevocationList(tx, now);
+  const { number = null, nextUpdate = null, state = 'NONE' } = list ?? {};
+  return { at, revocationList: { number, nextUpdate, state }, renewal: { lastAt, refusal } };
 }
 
 async function readWaiting(tx: Tx, now: string, isListBlocking: boolean): Promise<LicenceUsage['waitingByUnit']> {
@@ -179,15 +189,29 @@ export async function listShares(tx: Tx, now: string): Promise<readonly SharesRe
   return rows;
 }
 
-/** The revocation list that holds; undefined before there is one. Of the whole instance. */
-export async function readRevocationList(
-  tx: Tx,
-): Promise<{ number: number; hash: string; issuedAt: string; nextUpdate: string; importedAt: string } | undefined> {
-  const { rows } = await tx.query(
-    `SELECT number, encode(hash, 'hex') AS hash, issued_at AS "issuedAt", next_update AS "nextUpdate", imported_at AS "importedAt"
+export interface RevocationListRecord {
+  readonly number: number;
+  readonly hash: string;
+  readonly issuedAt: string;
+  readonly nextUpdate: string;
+  readonly importedAt: string;
+  readonly state: RevocationListState;
+}
+
+/**
+ * The revocation list that holds; undefined before there is one. Of the whole instance. Its state is that at `now`, or at the newest
+ * trusted time if that is later: a clock that was set back freshens no list.
+ */
+export async function readRevocationList(tx: Tx, now: string): Promise<RevocationListRecord | undefined> {
+  const { rows } = await tx.query<Omit<RevocationListRecord, 'state'> & { at: string }>(
+    `SELECT number, encode(hash, 'hex') AS hash, issued_at AS "issuedAt", next_update AS "nextUpdate", imported_at AS "importedAt",
+       greatest($1::timestamptz, (SELECT trusted_at FROM licence_clock)) AS at
      FROM licence_revocation_lists ORDER BY number DESC LIMIT 1`,
+    [now],
   );
-  return rows[0];
+  if (rows[0] === undefined) return undefined;
+  const { at, ...list } = rows[0];
+  return { ...list, state: revocationListState(list.nextUpdate, Number((parseInstant(at) ?? 0n) / 1000n)) };
 }
 
 /** A unit of the tenant in scope. */
@@ -199,10 +223,30 @@ export interface OrgUnitRecord {
   readonly closedAt: string | null;
 }
 
-/** The tree of the tenant in scope, from the root down; at most 10,000 units. Within `withTenant`. */
-export async function listOrgUnits(tx: Tx): Promise<readonly OrgUnitRecord[]> {
+/** A unit's place in the tree as it is listed. */
+export interface UnitPosition {
+  readonly depth: number;
+  readonly id: OrgUnitId;
+}
+
+/**
+ * One page of the tree of the tenant in scope, from the root down, each level by name. A unit that moves between two pages may be on both
+ * or on neither. Within `withTenant`.
+ */
+export async function listOrgUnits(
+  tx: Tx,
+  page: { readonly after?: UnitPosition; readonly limit: number },
+): Promise<readonly OrgUnitRecord[]> {
   const { rows } = await tx.query<OrgUnitRecord>(
-    'SELECT id, parent_id AS parent, depth, name, closed_at AS "closedAt" FROM org_units ORDER BY depth, name, id LIMIT 10000',
+    `SELECT id, parent_id AS parent, depth, name, closed_at AS "closedAt" FROM org_units
+     WHERE $3::uuid IS NULL OR (depth, name, id) > ($2::int, (SELECT name FROM org_units WHERE id = $3::uuid), $3::uuid)
+     ORDER BY depth, name, id LIMIT $1`,
+    [page.limit, page.after?.depth ?? null, page.after?.id ?? null],
   );
   return rows;
+}
+
+/** Whether the tenant in scope has this unit. Within `withTenant`. */
+export async function hasOrgUnit(tx: Tx, id: OrgUnitId): Promise<boolean> {
+  return (await tx.query('SELECT FROM org_units WHERE id = $1', [id])).rowCount === 1;
 }

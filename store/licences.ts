@@ -199,6 +199,7 @@ async function refuseGrant(tx: Tx, importId: string, error: ProoflineError, now:
     subject: importId,
     detail: { code: error.code, dryRun: request.dry_run },
   });
+  await tx.query("SELECT pg_notify('proofline_done', '')");
   return { state: 'REFUSED', code: error.code };
 }
 
@@ -295,6 +296,8 @@ async function finish(
     JSON.stringify(diff),
     now,
   ]);
+  // Whoever waits for the outcome looks once this is committed.
+  await tx.query("SELECT pg_notify('proofline_done', '')");
 }
 
 async function readRequest(db: Pick<Tx, 'query'>, importId: string, lock: '' | 'FOR UPDATE' = ''): Promise<Request> {

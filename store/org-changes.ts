@@ -74,6 +74,15 @@ export async function readOrgChange(tx: Tx, id: string): Promise<OrgChangeRecord
   return rows[0];
 }
 
+/** Of these requests of the tenant in scope those that are over. Within `withTenant`. */
+export async function finishedOrgChanges(tx: Tx, ids: readonly string[]): Promise<string[]> {
+  const { rows } = await tx.query<{ id: string }>(
+    "SELECT id FROM org_changes WHERE id = ANY ($1::uuid[]) AND state <> 'PENDING'",
+    [ids],
+  );
+  return rows.map(({ id }) => id);
+}
+
 /** Changes asked for before `before` that have not come to their end, oldest first; at most `limit`. As proofline_worker. */
 export async function readOpenOrgChanges(db: Queryable, before: string, limit: number): Promise<readonly string[]> {
   const { rows } = await db.query<{ id: string }>(
@@ -271,6 +280,8 @@ async function finish(
       ...(refusal !== undefined && { code: refusal.code }),
     },
   });
+  // Whoever waits for the outcome looks once this is committed.
+  await tx.query("SELECT pg_notify('proofline_done', '')");
   return { state, tenantId: request.tenant_id, ...(refusal !== undefined && { code: refusal.code }) };
 }
 

@@ -690,9 +690,31 @@ export interface paths {
         put?: never;
         /**
          * Import a signed grant
-         * @description The body is the grant as the issuer made it, a compact JWS. Answers once it is applied or refused, at the latest after five seconds with 202; asking again with the same grant tells how it went.
+         * @description The body is the grant as the issuer made it, a compact JWS. Answers once it is applied or refused, at the latest after five seconds with 202; `Location` names the import, and tells how it went.
          */
         post: operations["importLicense"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/licenses/imports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /**
+         * What came of an import or a dry run
+         * @description Of a grant or a revocation list. A refusal is told by `state`, `code` and `detail`. Needs `licenses:import`; a tenant's key sees its own.
+         */
+        get: operations["readLicenseImport"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -809,6 +831,26 @@ export interface paths {
         };
         /** What came of a change of units or shares */
         get: operations["readOrgChange"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The audit trail, newest first
+         * @description Each entry was written in the transaction of its action. `hash` is SHA-256 over the bytes of `previousHash` and the canonical JSON (RFC 8785) of the entry's action, actor, at, detail, subject and tenant, so whoever reads it can check the chain; the first entry follows 32 zero bytes. Operators see the whole trail, or a tenant's with `tenant_id`; a tenant's key with `audit:read` sees the entries about its tenant alone.
+         */
+        get: operations["listAudit"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1539,7 +1581,9 @@ export interface components {
             hash: string;
             dryRun: boolean;
             /** @enum {string} */
-            state: "PENDING" | "APPLIED" | "UNCHANGED";
+            state: "PENDING" | "APPLIED" | "UNCHANGED" | "REFUSED";
+            /** @description Of a refusal. */
+            code?: string | null;
             detail: string | null;
             /** @description What the import changed, or would change. */
             diff: Record<string, never> | null;
@@ -1576,6 +1620,8 @@ export interface components {
                 /** @description What would release them. */
                 releasedBy: ("GRANT" | "ADDENDUM" | "SHARE" | "RENEWAL" | "REVOCATION_UNDONE" | "REVOCATION_LIST")[];
             }[];
+            /** @description The cursor of the next page of periods. */
+            next: string | null;
             periods: {
                 grant: string;
                 n: number;
@@ -1649,7 +1695,7 @@ export interface components {
                 name: string;
                 closedAt: components["schemas"]["Instant"] | null;
             }[];
-            next: null;
+            next: string | null;
         };
         OrgChange: {
             id: components["schemas"]["Id"];
@@ -1662,6 +1708,24 @@ export interface components {
             detail: string | null;
             createdAt: components["schemas"]["Instant"];
             finishedAt: components["schemas"]["Instant"] | null;
+        };
+        AuditWord: string;
+        AuditList: {
+            data: {
+                /** @description Decimal; grows with each entry of the trail. */
+                id: string;
+                at: components["schemas"]["Instant"];
+                actor: string;
+                tenant: components["schemas"]["Id"] | null;
+                action: string;
+                subject: string;
+                detail: Record<string, never>;
+                /** @description Hex. */
+                previousHash: string;
+                /** @description Hex. */
+                hash: string;
+            }[];
+            next: string | null;
         };
         TrustDocument: {
             instance: string;
@@ -1764,6 +1828,27 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["ContractAnchorDetail"];
+            };
+        };
+        /** @description Applied, or nothing had to change, or what a dry run would change. */
+        LicenseImported: {
+            headers: {
+                Location: components["headers"]["Location"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["LicenseImport"];
+            };
+        };
+        /** @description Recorded; not yet applied. Location names it. */
+        LicenseImportPending: {
+            headers: {
+                "Retry-After": components["headers"]["RetryAfter"];
+                Location: components["headers"]["Location"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["LicenseImport"];
             };
         };
         /** @description The change as it stands. */
@@ -2813,19 +2898,25 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Applied. */
+            200: components["responses"]["LicenseImported"];
+            202: components["responses"]["LicenseImportPending"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    readLicenseImport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The import as it stands. */
             200: {
                 headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LicenseImport"];
-                };
-            };
-            /** @description Recorded; not yet applied. */
-            202: {
-                headers: {
-                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2840,6 +2931,9 @@ export interface operations {
             query?: {
                 /** @description Operators name the tenant; a tenant's key speaks of its own. */
                 tenant_id?: components["parameters"]["TenantId"];
+                /** @description `next` of the page before. */
+                cursor?: components["parameters"]["Cursor"];
+                limit?: number;
             };
             header?: never;
             path?: never;
@@ -2847,7 +2941,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Use as of now. */
+            /** @description Use as of now; of the periods one page, newest first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2942,25 +3036,8 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Applied. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LicenseImport"];
-                };
-            };
-            /** @description Recorded; not yet applied. */
-            202: {
-                headers: {
-                    "Retry-After": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LicenseImport"];
-                };
-            };
+            200: components["responses"]["LicenseImported"];
+            202: components["responses"]["LicenseImportPending"];
             default: components["responses"]["Problem"];
         };
     };
@@ -2969,6 +3046,9 @@ export interface operations {
             query?: {
                 /** @description Operators name the tenant; a tenant's key speaks of its own. */
                 tenant_id?: components["parameters"]["TenantId"];
+                /** @description `next` of the page before. */
+                cursor?: components["parameters"]["Cursor"];
+                limit?: number;
             };
             header?: never;
             path?: never;
@@ -2976,7 +3056,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description From the root down. */
+            /** @description One page, from the root down, each level by name. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3052,6 +3132,43 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["OrgChanged"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listAudit: {
+        parameters: {
+            query?: {
+                /** @description Operators name the tenant; a tenant's key speaks of its own. */
+                tenant_id?: components["parameters"]["TenantId"];
+                /** @description As an entry names it, e.g. `key:{id}`. */
+                actor?: components["schemas"]["AuditWord"];
+                /** @description A dotted verb, e.g. `licence.imported`. */
+                action?: components["schemas"]["AuditWord"];
+                /** @description What was acted on. */
+                subject?: components["schemas"]["AuditWord"];
+                /** @description Inclusive. */
+                from?: components["schemas"]["Instant"];
+                /** @description Exclusive. */
+                to?: components["schemas"]["Instant"];
+                /** @description `next` of the page before. */
+                cursor?: components["parameters"]["Cursor"];
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditList"];
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };

@@ -17,7 +17,7 @@ import { callerOf } from '../caller.ts';
 import { type CommandBody, commandPath, describeCommand } from '../represent-command.ts';
 import type { Access, ApiDeps, Route } from '../route.ts';
 import { checkIdempotencyKey } from '../submit.ts';
-import { waitUntil } from './requests.ts';
+import { checkInstant, waitUntil } from './requests.ts';
 
 /** A request waits this long for its outcome, then goes with the link to it. */
 const OUTCOME_WITHIN_MS = 5_000;
@@ -133,12 +133,4 @@ function send(res: Response, body: CommandBody): void {
   res.location(commandPath(body.id as CommandId));
   if (body.state === 'PENDING') res.status(202).set('Retry-After', '5');
   res.json(body);
-}
-
-/** The contract's pattern leaves days that do not exist. Throws REQUEST_INVALID. */
-function checkInstant(text: string | undefined): void {
-  if (text === undefined) return;
-  const ms = Date.parse(text);
-  if (Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 19) !== text.slice(0, 19))
-    throw new ProoflineError('REQUEST_INVALID', `${text} is no instant`);
 }

@@ -1,16 +1,22 @@
 /** Licences: import of a signed grant, what a tenant holds, and what it used. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Request, Response } from 'express';
 import { ProoflineError } from '../../domain/errors.ts';
-import type { OrgUnitId, TenantId } from '../../domain/ids.ts';
-import { revocationListState } from '../../domain/licence/revocation-list.ts';
-import { type ImportRecord, readImportOutcome, requestImport } from '../../store/licence-imports.ts';
-import { listGrants, listShares, readLicenceUsage, readRevocationList } from '../../store/licences.read.ts';
+import type { OrgUnitId } from '../../domain/ids.ts';
+import { readImportOutcome, requestImport } from '../../store/licence-imports.ts';
+import {
+  listGrants,
+  listShares,
+  type PeriodPosition,
+  readLicenceUsage,
+  readRevocationList,
+} from '../../store/licences.read.ts';
 import { inTransaction } from '../../store/pool.ts';
 import { withTenant } from '../../store/tenant-scope.ts';
 import { callerOf } from '../caller.ts';
 import { changeOrganisation, tenantAskedFor } from '../change-organisation.ts';
+import { formatPlace, isStoredInstant, parsePlace } from '../cursor.ts';
 import type { ApiDeps, Route } from '../route.ts';
+import { waitUntil } from './requests.ts';
 
 const READERS = {
   scope: 'licenses:read',
@@ -22,10 +28,10 @@ const ADMINS = { scope: 'org:manage', roles: ['PLATFORM_ADMIN'] } as const;
 const PLATFORM = { roles: ['PLATFORM_ADMIN'] } as const;
 
 const OUTCOME_WITHIN_MS = 5_000;
-const LOOK_EVERY_MS = 100;
 
 export const licenceRoutes: readonly Route[] = [
   { method: 'post', path: '/v1/admin/licenses', access: IMPORTERS, body: 'grant', answer: importGrant },
+  { method: 'get', path: '/v1/admin/licenses/imports/{id}', access: IMPORTERS, answer: readImport },
   { method: 'get', path: '/v1/admin/licenses', access: READERS, answer: list },
   { method: 'get', path: '/v1/admin/licenses/usage', access: READERS, answer: readUsage },
   { method: 'get', path: '/v1/admin/licenses/allocations', access: READERS, answer: readAllocations },
@@ -53,21 +59,25 @@ async function importGrant(req: Request, res: Response, deps: ApiDeps): Promise<
     ...(tenant === undefined ? {} : { tenantId: tenant }),
     at: deps.clock.nowMicros(),
   });
-  const outcome = await awaitOutcome(deps, id, tenant);
+  let outcome = await readImportOutcome(deps.db, id, tenant);
+  // The import is applied by a workflow; its row tells when it is over. A file that was imported before is over at once.
+  if (outcome?.state === 'PENDING') {
+    await waitUntil(res, deps, { kind: 'import', id }, OUTCOME_WITHIN_MS);
+    outcome = await readImportOutcome(deps.db, id, tenant);
+  }
+  if (outcome === undefined) throw new ProoflineError('NOT_FOUND');
   if (outcome.state === 'REFUSED') throw new ProoflineError(outcome.code ?? 'GRANT_MALFORMED', outcome.detail ?? '');
   if (outcome.state === 'PENDING') res.status(202).set('Retry-After', '5');
-  res.json(outcome);
+  res.location(`/v1/admin/licenses/imports/${id}`).json(outcome);
 }
 
-/** The import is applied by a workflow; its row tells when it is over. */
-async function awaitOutcome(deps: ApiDeps, id: string, tenant: TenantId | undefined): Promise<ImportRecord> {
-  const untilMs = deps.clock.nowMs() + OUTCOME_WITHIN_MS;
-  for (;;) {
-    const outcome = await readImportOutcome(deps.db, id, tenant);
-    if (outcome === undefined) throw new ProoflineError('NOT_FOUND');
-    if (outcome.state !== 'PENDING' || deps.clock.nowMs() >= untilMs) return outcome;
-    await sleep(LOOK_EVERY_MS);
-  }
+/** What came of an import or a dry run, a refusal too: for whoever got a 202. */
+async function readImport(req: Request, res: Response, deps: ApiDeps): Promise<void> {
+  const caller = callerOf(res);
+  const tenant = caller?.kind === 'tenant' ? caller.tenant : undefined;
+  const outcome = await readImportOutcome(deps.db, req.params.id as string, tenant);
+  if (outcome === undefined) throw new ProoflineError('NOT_FOUND');
+  res.json(outcome);
 }
 
 async function list(req: Request, res: Response, deps: ApiDeps): Promise<void> {
@@ -77,15 +87,25 @@ async function list(req: Request, res: Response, deps: ApiDeps): Promise<void> {
 
 async function readUsage(req: Request, res: Response, deps: ApiDeps): Promise<void> {
   const now = deps.clock.nowMicros();
-  const usage = await withTenant(deps.db, tenantAskedFor(req, res), (tx) => readLicenceUsage(tx, now));
+  const { cursor, limit = 100 } = req.query as unknown as { cursor?: string; limit?: number };
+  const after = cursor === undefined ? undefined : positionOf(cursor);
+  const usage = await withTenant(deps.db, tenantAskedFor(req, res), (tx) =>
+    readLicenceUsage(tx, now, { ...(after && { after }), limit: limit + 1 }),
+  );
+  const page = usage.periods.slice(0, limit);
+  const last = page.at(-1);
   res.json({
     ...usage,
-    periods: usage.periods.map((period) => ({
-      ...period,
-      quota: period.quota.toString(),
-      used: period.used.toString(),
-    })),
+    periods: page.map((period) => ({ ...period, quota: period.quota.toString(), used: period.used.toString() })),
+    next:
+      usage.periods.length > limit && last !== undefined ? formatPlace('periods', [last.startsAt, last.grant]) : null,
   });
+}
+
+function positionOf(cursor: string): PeriodPosition {
+  const isGrant = (part: string): boolean => /^[A-Za-z0-9._-]{1,64}$/.test(part);
+  const [startsAt, grant] = parsePlace('periods', cursor, [isStoredInstant, isGrant]);
+  return { startsAt, grant };
 }
 
 async function readAllocations(req: Request, res: Response, deps: ApiDeps): Promise<void> {
@@ -103,7 +123,7 @@ async function setAllocations(req: Request, res: Response, deps: ApiDeps): Promi
 }
 
 async function readList(_req: Request, res: Response, deps: ApiDeps): Promise<void> {
-  const list = await inTransaction(deps.db, readRevocationList);
+  const list = await inTransaction(deps.db, (tx) => readRevocationList(tx, deps.clock.nowMicros()));
   if (list === undefined) throw new ProoflineError('NOT_FOUND');
-  res.json({ ...list, state: revocationListState(list.nextUpdate, deps.clock.nowMs()) });
+  res.json(list);
 }

@@ -1,11 +1,12 @@
 /** The org tree of a tenant: read it, add a unit, move one with all below it. */
 import type { Request, Response } from 'express';
 import { ProoflineError } from '../../domain/errors.ts';
-import type { OrgUnitId } from '../../domain/ids.ts';
-import { listOrgUnits } from '../../store/licences.read.ts';
+import { isUuid, type OrgUnitId } from '../../domain/ids.ts';
+import { hasOrgUnit, listOrgUnits, type UnitPosition } from '../../store/licences.read.ts';
 import { readOrgChange } from '../../store/org-changes.ts';
 import { withTenant } from '../../store/tenant-scope.ts';
 import { changeOrganisation, tenantAskedFor } from '../change-organisation.ts';
+import { formatPlace, parsePlace } from '../cursor.ts';
 import type { ApiDeps, Route } from '../route.ts';
 
 const ADMINS = { scope: 'org:manage', roles: ['PLATFORM_ADMIN'] } as const;
@@ -19,8 +20,20 @@ export const orgUnitRoutes: readonly Route[] = [
 ];
 
 async function list(req: Request, res: Response, deps: ApiDeps): Promise<void> {
-  const units = await withTenant(deps.db, tenantAskedFor(req, res), listOrgUnits);
-  res.json({ data: units, next: null });
+  const { cursor, limit = 100 } = req.query as unknown as { cursor?: string; limit?: number };
+  const after = cursor === undefined ? undefined : positionOf(cursor);
+  const units = await withTenant(deps.db, tenantAskedFor(req, res), (tx) =>
+    listOrgUnits(tx, { ...(after && { after }), limit: limit + 1 }),
+  );
+  const data = units.slice(0, limit);
+  const last = data.at(-1);
+  const next = units.length > limit && last !== undefined ? formatPlace('org-units', [`${last.depth}`, last.id]) : null;
+  res.json({ data, next });
+}
+
+function positionOf(cursor: string): UnitPosition {
+  const [depth, id] = parsePlace('org-units', cursor, [(part) => /^\d{1,3}$/.test(part), isUuid]);
+  return { depth: Number(depth), id: id as OrgUnitId };
 }
 
 async function create(req: Request, res: Response, deps: ApiDeps): Promise<void> {
@@ -32,8 +45,8 @@ async function create(req: Request, res: Response, deps: ApiDeps): Promise<void>
 async function move(req: Request, res: Response, deps: ApiDeps): Promise<void> {
   const unit = req.params.id as string as OrgUnitId;
   const { parent } = req.body as { parent: OrgUnitId };
-  const units = await withTenant(deps.db, tenantAskedFor(req, res), listOrgUnits);
-  if (!units.some(({ id }) => id === unit)) throw new ProoflineError('NOT_FOUND');
+  if (!(await withTenant(deps.db, tenantAskedFor(req, res), (tx) => hasOrgUnit(tx, unit))))
+    throw new ProoflineError('NOT_FOUND');
   await changeOrganisation(req, res, deps, { kind: 'MOVE_UNIT', unit, parent });
 }
 

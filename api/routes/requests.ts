@@ -1,5 +1,6 @@
 /** What routes read of a request beyond its parameters. */
 import type { Request, Response } from 'express';
+import { ProoflineError } from '../../domain/errors.ts';
 import type { ReadResult, Submitted } from '../read-submission.ts';
 import type { ApiDeps } from '../route.ts';
 import type { WaitFor } from '../waiters.ts';
@@ -44,4 +45,12 @@ export function sendEvidence(req: Request, res: Response, type: string, etag: st
   const held = (req.get('if-none-match') ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
   if (held.includes(etag) || held.includes('*')) res.status(304).end();
   else res.status(200).type(type).end(body);
+}
+
+/** The contract's pattern leaves days that do not exist. Throws REQUEST_INVALID. */
+export function checkInstant(text: string | undefined): void {
+  if (text === undefined) return;
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 19) !== text.slice(0, 19))
+    throw new ProoflineError('REQUEST_INVALID', `${text} is no instant`);
 }

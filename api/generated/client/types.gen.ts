@@ -624,7 +624,11 @@ export type LicenseImport = {
      */
     hash: string;
     dryRun: boolean;
-    state: 'PENDING' | 'APPLIED' | 'UNCHANGED';
+    state: 'PENDING' | 'APPLIED' | 'UNCHANGED' | 'REFUSED';
+    /**
+     * Of a refusal.
+     */
+    code?: string | null;
     detail: string | null;
     /**
      * What the import changed, or would change.
@@ -673,6 +677,10 @@ export type LicenseUsage = {
          */
         releasedBy: Array<'GRANT' | 'ADDENDUM' | 'SHARE' | 'RENEWAL' | 'REVOCATION_UNDONE' | 'REVOCATION_LIST'>;
     }>;
+    /**
+     * The cursor of the next page of periods.
+     */
+    next: string | null;
     periods: Array<{
         grant: string;
         n: number;
@@ -766,7 +774,7 @@ export type OrgUnitList = {
         name: string;
         closedAt: Instant | null;
     }>;
-    next: null;
+    next: string | null;
 };
 
 export type OrgChange = {
@@ -778,6 +786,34 @@ export type OrgChange = {
     detail: string | null;
     createdAt: Instant;
     finishedAt: Instant | null;
+};
+
+export type AuditWord = string;
+
+export type AuditList = {
+    data: Array<{
+        /**
+         * Decimal; grows with each entry of the trail.
+         */
+        id: string;
+        at: Instant;
+        actor: string;
+        tenant: Id | null;
+        action: string;
+        subject: string;
+        detail: {
+            [key: string]: unknown;
+        };
+        /**
+         * Hex.
+         */
+        previousHash: string;
+        /**
+         * Hex.
+         */
+        hash: string;
+    }>;
+    next: string | null;
 };
 
 export type TrustDocument = {
@@ -2117,16 +2153,43 @@ export type ImportLicenseError = ImportLicenseErrors[keyof ImportLicenseErrors];
 
 export type ImportLicenseResponses = {
     /**
-     * Applied.
+     * Applied, or nothing had to change, or what a dry run would change.
      */
     200: LicenseImport;
     /**
-     * Recorded; not yet applied.
+     * Recorded; not yet applied. Location names it.
      */
     202: LicenseImport;
 };
 
 export type ImportLicenseResponse = ImportLicenseResponses[keyof ImportLicenseResponses];
+
+export type ReadLicenseImportData = {
+    body?: never;
+    path: {
+        id: Id;
+    };
+    query?: never;
+    url: '/v1/admin/licenses/imports/{id}';
+};
+
+export type ReadLicenseImportErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ReadLicenseImportError = ReadLicenseImportErrors[keyof ReadLicenseImportErrors];
+
+export type ReadLicenseImportResponses = {
+    /**
+     * The import as it stands.
+     */
+    200: LicenseImport;
+};
+
+export type ReadLicenseImportResponse = ReadLicenseImportResponses[keyof ReadLicenseImportResponses];
 
 export type ReadLicenseUsageData = {
     body?: never;
@@ -2136,6 +2199,11 @@ export type ReadLicenseUsageData = {
          * Operators name the tenant; a tenant's key speaks of its own.
          */
         tenant_id?: Id;
+        /**
+         * `next` of the page before.
+         */
+        cursor?: string;
+        limit?: number;
     };
     url: '/v1/admin/licenses/usage';
 };
@@ -2151,7 +2219,7 @@ export type ReadLicenseUsageError = ReadLicenseUsageErrors[keyof ReadLicenseUsag
 
 export type ReadLicenseUsageResponses = {
     /**
-     * Use as of now.
+     * Use as of now; of the periods one page, newest first.
      */
     200: LicenseUsage;
 };
@@ -2270,11 +2338,11 @@ export type ImportRevocationListError = ImportRevocationListErrors[keyof ImportR
 
 export type ImportRevocationListResponses = {
     /**
-     * Applied.
+     * Applied, or nothing had to change, or what a dry run would change.
      */
     200: LicenseImport;
     /**
-     * Recorded; not yet applied.
+     * Recorded; not yet applied. Location names it.
      */
     202: LicenseImport;
 };
@@ -2289,6 +2357,11 @@ export type ListOrgUnitsData = {
          * Operators name the tenant; a tenant's key speaks of its own.
          */
         tenant_id?: Id;
+        /**
+         * `next` of the page before.
+         */
+        cursor?: string;
+        limit?: number;
     };
     url: '/v1/admin/org-units';
 };
@@ -2304,7 +2377,7 @@ export type ListOrgUnitsError = ListOrgUnitsErrors[keyof ListOrgUnitsErrors];
 
 export type ListOrgUnitsResponses = {
     /**
-     * From the root down.
+     * One page, from the root down, each level by name.
      */
     200: OrgUnitList;
 };
@@ -2417,6 +2490,61 @@ export type ReadOrgChangeResponses = {
 };
 
 export type ReadOrgChangeResponse = ReadOrgChangeResponses[keyof ReadOrgChangeResponses];
+
+export type ListAuditData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Operators name the tenant; a tenant's key speaks of its own.
+         */
+        tenant_id?: Id;
+        /**
+         * As an entry names it, e.g. `key:{id}`.
+         */
+        actor?: AuditWord;
+        /**
+         * A dotted verb, e.g. `licence.imported`.
+         */
+        action?: AuditWord;
+        /**
+         * What was acted on.
+         */
+        subject?: AuditWord;
+        /**
+         * Inclusive.
+         */
+        from?: Instant;
+        /**
+         * Exclusive.
+         */
+        to?: Instant;
+        /**
+         * `next` of the page before.
+         */
+        cursor?: string;
+        limit?: number;
+    };
+    url: '/v1/admin/audit';
+};
+
+export type ListAuditErrors = {
+    /**
+     * A problem document; `code` is stable.
+     */
+    default: Problem;
+};
+
+export type ListAuditError = ListAuditErrors[keyof ListAuditErrors];
+
+export type ListAuditResponses = {
+    /**
+     * One page.
+     */
+    200: AuditList;
+};
+
+export type ListAuditResponse = ListAuditResponses[keyof ListAuditResponses];
 
 export type ReadTrustData = {
     body?: never;
