@@ -27,39 +27,64 @@ export interface BatchStart {
   readonly mayGrow?: boolean;
 }
 
-// The oldest head of any (class, tenant) decides the class, unless the class is given; then tenants take turns. A loose
-// index scan finds the heads, so that a backlog of a million rows costs no more than its tenants.
+// A loose index scan finds the heads of all (class, tenant), so that a backlog of a million rows costs no more than its
+// tenants. Of the class whose turn it is submissions are read in rounds, one of each tenant a round, and no more rounds
+// than fill a batch: a recursive query runs as far as it is read. Places before the seal are shared between classes,
+// those of large submissions between tenants: no flood takes each place that comes free. Within a batch each tenant's
+// submissions stand where their proofs, summed up, put them: whoever asks for no more than an equal share is in it,
+// however many large submissions of others wait. So that those starve no more than they let starve, one of the heads
+// above half such a share goes before all, by lot ($7): the age of a head would give it to the oldest backlog until that
+// is gone. Those who join a batch of a given class ($3, $4) stand in that order without a lot: the next batch may begin
+// with whoever was too large for the room left.
 const TAKE = `
   WITH RECURSIVE heads AS (
-    (SELECT anchor_policy, anchor_window, tenant_id, received_at, proof_count FROM submission_queue
+    (SELECT anchor_policy, anchor_window, tenant_id, received_at, submission_id, proof_count FROM submission_queue
      ORDER BY anchor_policy, anchor_window, tenant_id, received_at, submission_id LIMIT 1)
     UNION ALL
     SELECT n.* FROM heads h, LATERAL (
-      SELECT q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at, q.proof_count FROM submission_queue q
+      SELECT q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at, q.submission_id, q.proof_count FROM submission_queue q
       WHERE (q.anchor_policy, q.anchor_window, q.tenant_id) > (h.anchor_policy, h.anchor_window, h.tenant_id)
       ORDER BY q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at, q.submission_id LIMIT 1) n
-  ), class AS (
-    SELECT anchor_policy, anchor_window FROM heads h
+  ), unsealed AS MATERIALIZED (
+    SELECT b.anchor_policy, b.anchor_window, b.joinable_until, CASE WHEN m.proof_count > $2 THEN m.tenant_id END AS lone_tenant
+    FROM batches b LEFT JOIN LATERAL (SELECT s.tenant_id, s.proof_count FROM submissions s WHERE s.batch_id = b.id LIMIT 1) m ON true
+    WHERE b.state = 'FORMED'
+  ), turn AS MATERIALIZED (
+    SELECT anchor_policy, anchor_window, proof_count > $2 AND $6 AS alone FROM heads h
     WHERE CASE WHEN $3::anchor_policy IS NOT NULL THEN h.anchor_policy = $3 AND h.anchor_window = $4
       WHEN h.proof_count > $2 THEN $6
-      ELSE NOT EXISTS (SELECT FROM batches b WHERE b.state = 'FORMED' AND b.joinable_until > $5
-        AND b.anchor_policy = h.anchor_policy AND b.anchor_window = h.anchor_window) END
-    ORDER BY received_at LIMIT 1
-  ), waiting AS (
-    SELECT q.*, row_number() OVER (PARTITION BY q.tenant_id ORDER BY q.received_at, q.submission_id) AS turn
-    FROM class c JOIN heads h USING (anchor_policy, anchor_window), LATERAL (
-      SELECT * FROM submission_queue s WHERE s.anchor_policy = c.anchor_policy AND s.anchor_window = c.anchor_window AND s.tenant_id = h.tenant_id
-      ORDER BY s.received_at, s.submission_id LIMIT $1) q
-  ), numbered AS (
-    SELECT *, row_number() OVER (ORDER BY turn, received_at, submission_id) AS place FROM waiting
-  ), lone AS (
-    SELECT proof_count > $2 AND $6 AS alone FROM numbered WHERE place = 1
-  ), counted AS (
-    SELECT submission_id, place, sum(proof_count) OVER (ORDER BY place) AS running FROM numbered, lone WHERE lone.alone OR proof_count <= $2
+      ELSE NOT EXISTS (SELECT FROM unsealed u WHERE u.joinable_until > $5 AND u.anchor_policy = h.anchor_policy AND u.anchor_window = h.anchor_window) END
+    ORDER BY CASE WHEN $3 IS NULL THEN (
+        SELECT count(*) FROM unsealed u WHERE CASE WHEN h.proof_count > $2 THEN u.lone_tenant = h.tenant_id
+          ELSE u.lone_tenant IS NULL AND u.anchor_policy = h.anchor_policy AND u.anchor_window = h.anchor_window END) END,
+      received_at LIMIT 1
+  ), leader AS MATERIALIZED (
+    SELECT h.submission_id FROM turn t, heads h
+    WHERE $3 IS NULL AND CASE WHEN t.alone THEN h.proof_count > $2
+      ELSE h.proof_count <= $2 AND h.anchor_policy = t.anchor_policy AND h.anchor_window = t.anchor_window END
+    ORDER BY CASE WHEN t.alone THEN (SELECT count(*) FROM unsealed u WHERE u.lone_tenant = h.tenant_id)
+      ELSE (2 * h.proof_count * count(*) OVER () <= $1)::int END, md5(h.tenant_id || $7::text) LIMIT 1
+  ), asking AS (
+    SELECT h.tenant_id, h.received_at, h.submission_id, h.proof_count, CASE WHEN h.proof_count <= $2 THEN h.proof_count ELSE 0 END::bigint AS asked
+    FROM turn t JOIN heads h USING (anchor_policy, anchor_window) WHERE NOT t.alone
+    UNION ALL
+    SELECT n.tenant_id, n.received_at, n.submission_id, n.proof_count, a.asked + n.proof_count
+    FROM asking a, turn t, LATERAL (
+      SELECT q.* FROM submission_queue q
+      WHERE (q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at, q.submission_id)
+        > (t.anchor_policy, t.anchor_window, a.tenant_id, a.received_at, a.submission_id) AND q.proof_count <= $2
+      ORDER BY q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at, q.submission_id LIMIT 1) n
+    WHERE a.asked < $1 AND n.tenant_id = a.tenant_id AND n.anchor_policy = t.anchor_policy AND n.anchor_window = t.anchor_window
+  ), waiting AS MATERIALIZED (
+    SELECT * FROM asking LIMIT $1 + (SELECT count(*) FROM heads)
+  ), placed AS (
+    SELECT w.submission_id, sum(w.proof_count) OVER (
+      ORDER BY l.submission_id NULLS LAST, w.asked, w.received_at, w.submission_id ROWS UNBOUNDED PRECEDING) AS running
+    FROM waiting w LEFT JOIN leader l USING (submission_id) WHERE w.proof_count <= $2
   )
-  DELETE FROM submission_queue d USING counted k, lone
-  WHERE d.submission_id = k.submission_id AND CASE WHEN lone.alone THEN k.place = 1 ELSE k.running <= $1 END
-  RETURNING d.submission_id, d.tenant_id, d.proof_count, d.anchor_policy, d.anchor_window`;
+  DELETE FROM submission_queue WHERE submission_id = ANY (ARRAY(
+    SELECT submission_id FROM placed WHERE running <= $1 UNION ALL SELECT l.submission_id FROM turn, leader l WHERE alone))
+  RETURNING submission_id, tenant_id, proof_count, anchor_policy, anchor_window`;
 
 interface TakenRow {
   readonly submission_id: SubmissionId;
@@ -77,8 +102,9 @@ async function tryTakeTurn(tx: Tx): Promise<boolean> {
 
 /**
  * Forms one batch of what waits, if fewer than `maxUnsealed` are before their seal, and owes its start to Temporal:
- * all in one transaction. A class that has a batch to join until after `notJoinableAt` is left to that batch. One
- * former at a time; another finds `busy`. `formed-lone` is of a large submission. Locks: the advisory lock, then queue rows.
+ * all in one transaction. The class with the fewest batches there comes first, the one that waits longest among equals;
+ * one that has a batch to join until after `notJoinableAt` is left to that batch. One former at a time; another finds
+ * `busy`. `formed-lone` is of a large submission. Locks: the advisory lock, then queue rows.
  */
 export function formBatch(
   db: Db,
@@ -96,18 +122,19 @@ export function formBatch(
     if (!(await tryTakeTurn(tx))) return 'busy';
     const { rows: unsealed } = await tx.query(
       `SELECT count(*)::int AS n, coalesce(bool_or(of_retries), false) AS retrying,
-         count(*) FILTER (WHERE EXISTS (SELECT FROM submissions s WHERE s.batch_id = b.id AND s.proof_count > $2))::int AS lone
+         count(*) FILTER (WHERE $2 < (SELECT s.proof_count FROM submissions s WHERE s.batch_id = b.id LIMIT 1))::int AS lone
        FROM (SELECT id, of_retries FROM batches WHERE state = 'FORMED' LIMIT $1) b`,
       [options.maxUnsealed, LONE_SUBMISSION],
     );
     if (unsealed[0].n >= options.maxUnsealed) return 'full';
     // Retries hold at most one place before the seal, however many there are: they delay nobody by more than their batch.
     const retries = unsealed[0].retrying ? undefined : await takeRetries(tx, BATCH_CAPACITY);
+    const id = options.newId() as BatchId;
     if (retries !== undefined) {
       const batch = await insertBatch(
         tx,
-        { ...retries, proofCount: retries.proofs.length, ofRetries: true, joinableUntil: undefined },
-        options,
+        { id, ...retries, proofCount: retries.proofs.length, ofRetries: true, joinableUntil: undefined },
+        options.now,
       );
       await joinBatch(tx, batch, retries.proofs);
       return 'formed';
@@ -119,6 +146,7 @@ export function formBatch(
       null,
       options.notJoinableAt ?? options.now,
       unsealed[0].lone < MAX_LONE_BATCHES,
+      id,
     ]);
     const first = taken[0];
     if (first === undefined) return 'nothing';
@@ -128,6 +156,7 @@ export function formBatch(
     const batch = await insertBatch(
       tx,
       {
+        id,
         anchorPolicy: first.anchor_policy,
         anchorWindow: first.anchor_window,
         proofCount,
@@ -136,7 +165,7 @@ export function formBatch(
         ofRetries: false,
         joinableUntil: isLone || proofCount >= BATCH_CAPACITY ? undefined : options.joinableUntil,
       },
-      options,
+      options.now,
     );
     await tx.query('UPDATE submissions SET batch_id = $1 WHERE id = ANY ($2::uuid[])', [batch, submissions]);
     return isLone ? 'formed-lone' : 'formed';
@@ -201,6 +230,7 @@ export async function takeJoiners(
     anchor_window,
     null,
     false,
+    null,
   ]);
   const submissions = taken.map((row) => row.submission_id);
   // Shut when it is full, or has too little room for the next: whoever waits behind it is the relay's again.
@@ -221,6 +251,7 @@ export async function shutBatch(db: Db, batch: BatchId): Promise<void> {
 }
 
 interface NewBatch {
+  readonly id: BatchId;
   readonly anchorPolicy: AnchorPolicy;
   readonly anchorWindow: AnchorWindow;
   readonly proofCount: number;
@@ -232,13 +263,8 @@ interface NewBatch {
 }
 
 /** The batch row and the start that it owes to Temporal. */
-async function insertBatch(
-  tx: Tx,
-  batch: NewBatch,
-  { newId, now }: { readonly newId: () => string; readonly now: string },
-): Promise<BatchId> {
-  const { anchorPolicy, anchorWindow, proofCount, ofRetries, joinableUntil } = batch;
-  const batchId = newId() as BatchId;
+async function insertBatch(tx: Tx, batch: NewBatch, now: string): Promise<BatchId> {
+  const { id: batchId, anchorPolicy, anchorWindow, proofCount, ofRetries, joinableUntil } = batch;
   await tx.query(
     `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, of_retries, anchor_deadline, formed_at, joinable_until)
      SELECT $1, $2, $3, $4, $5, min(anchor_deadline), $6, $8 FROM submissions WHERE id = ANY ($7::uuid[])`,
