@@ -4,6 +4,7 @@ import { acceptProofs } from '../test/support/accepted.ts';
 import { useBatches } from '../test/support/batches.ts';
 import { seedTenant } from '../test/support/seed.ts';
 import { closeIfDone, readOpenBatches, restartBatch } from './batches.ts';
+import { queueForLicence } from './certificates.ts';
 import { inTransaction } from './pool.ts';
 
 const world = useBatches();
@@ -59,6 +60,26 @@ describe('formBatch', () => {
     expect(await world.life.form(1)).toBe('full');
     await world.seal((await world.all())[0]?.id as BatchId);
     expect(await world.life.form(1)).toBe('formed-lone');
+  });
+
+  it('is not stopped by as many batches as allowed that wait for an anchor or a licence', async () => {
+    const [stuck, other] = [await seedTenant(world.owner), await seedTenant(world.owner)];
+    for (let i = 0; i < 8; i++) {
+      const { batch } = await world.formed(stuck, 1, { anchorPolicy: i % 2 === 0 ? 'REQUIRED' : 'NONE' });
+      await world.seal(batch);
+    }
+    await world.cover('timestamped_size', await world.life.integrate());
+    await world.life.advance();
+    const remainders = [];
+    for (const { id } of await world.all()) {
+      await queueForLicence(world.db, id, world.now());
+      remainders.push(await inTransaction(world.db, (tx) => closeIfDone(tx, id, world.now())));
+    }
+    expect(remainders.filter(({ awaitingEvidence }) => awaitingEvidence === 1)).toHaveLength(4);
+    expect(remainders.filter(({ awaitingLicence }) => awaitingLicence === 1)).toHaveLength(4);
+    await acceptProofs(world.test, other, 1);
+    expect(await world.life.form(8)).toBe('formed');
+    expect((await world.all()).at(-1)).toMatchObject({ proof_count: 1, tenants: [other.tenantId] });
   });
 
   it('seals two large submissions at once and leaves the other places to everybody else', async () => {

@@ -176,3 +176,44 @@ describe('sealing a batch again', () => {
     expect(await seal(batchId)).toMatchObject({ sealed: 2, complete: true });
   });
 });
+
+describe('places before the seal', () => {
+  const form = () => formBatch(db, { newId: randomUUID, now: clock.nowMicros(), maxUnsealed: 8 });
+  const seal = (batchId: string) => sealing(new AbortController().signal).sealBatch({ batchId });
+  /** Eight batches of one proof each, oldest first. */
+  async function formEight(): Promise<readonly string[]> {
+    for (let i = 0; i < 8; i++) {
+      await acceptProofs(test, tenant, 1);
+      expect(await form()).toBe('formed');
+    }
+    return (await owner.query('SELECT id FROM batches ORDER BY formed_at')).rows.map(({ id }) => id);
+  }
+
+  it('are all held while the signer is away: others wait in the queue, and go on as it seals', async () => {
+    const batches = await formEight();
+    server.setFaults([{ at: 'sign', kid: 'seal', effect: 'unavailable' }]);
+    for (const attempt of await Promise.allSettled(batches.map(seal)))
+      expect(attempt).toMatchObject({ status: 'rejected', reason: { code: 'SIGNER_UNAVAILABLE' } });
+    await acceptProofs(test, await seedTenant(owner), 1);
+    // The cause is the signer, which would hold a ninth as well: one reason, seen at eight batches.
+    expect(await form()).toBe('full');
+    server.setFaults([]);
+    await seal(batches[0] as string);
+    expect(await form()).toBe('formed');
+    expect(await sealedCount()).toBe(1);
+  });
+
+  it('come free when the signer refuses what a batch asks of its key: those proofs fail, others go on', async () => {
+    const batches = await formEight();
+    server.setFaults([{ at: 'sign', kid: 'seal', effect: 'refused' }]);
+    for (const batch of batches) expect(await seal(batch)).toMatchObject({ sealed: 0, failed: 1 });
+    server.setFaults([]);
+    await acceptProofs(test, await seedTenant(owner), 1);
+    expect(await form()).toBe('formed');
+    const { rows } = await owner.query('SELECT state, count(*)::int AS n FROM proofs GROUP BY state ORDER BY state');
+    expect(rows).toEqual([
+      { state: 'RECEIVED', n: 1 },
+      { state: 'FAILED', n: 8 },
+    ]);
+  });
+});
