@@ -99,6 +99,44 @@ describe('a tenant with as many proofs under way as it may have', () => {
       'accepted',
     ]);
   });
+
+  describe('in a group of requests', () => {
+    /** The outcomes of these as one group: they arrive while another tenant's insert is under way. */
+    const groupOf = async (...requests: readonly AcceptRequest[]): Promise<readonly string[]> => {
+      const other = await limited();
+      return (await Promise.all([requestOf(1, { of: other }), ...requests].map(outcomeOf))).slice(1);
+    };
+
+    it('is not refused what there is room for because something accepted before was sent again', async () => {
+      expect(await outcomeOf(requestOf(9, { key: 'nine' }))).toBe('accepted');
+      expect(await groupOf(requestOf(9, { key: 'nine' }), requestOf(1))).toEqual(['duplicate', 'accepted']);
+      expect(await pending()).toBe(LIMIT);
+    });
+
+    it('is not refused what there is room for because more was asked before it', async () => {
+      expect(await outcomeOf(requestOf(6))).toBe('accepted');
+      const group = [5, 3, 2, 1, 1].map((proofs) => requestOf(proofs));
+      expect(await groupOf(...group)).toEqual([
+        'TOO_MANY_PENDING',
+        'accepted',
+        'TOO_MANY_PENDING',
+        'accepted',
+        'TOO_MANY_PENDING',
+      ]);
+      expect(await pending()).toBe(LIMIT);
+    });
+
+    it('is not refused what there is room for because of requests in its name with a foreign key', async () => {
+      const other = await limited();
+      const foreign = { ...requestOf(LIMIT), key: other.apiKeyId };
+      expect(await groupOf(foreign, requestOf(1))).toEqual(['UNAUTHENTICATED', 'accepted']);
+    });
+
+    it('takes room once for twins that share a key', async () => {
+      const [first, second] = [requestOf(LIMIT, { key: 'twin' }), requestOf(LIMIT, { key: 'twin' })];
+      expect(await groupOf(first, second, requestOf(1))).toEqual(['accepted', 'duplicate', 'TOO_MANY_PENDING']);
+    });
+  });
 });
 
 describe('the count of what is under way', () => {
