@@ -1,12 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
 import { seedTenant } from '../test/support/seed.ts';
-import { until } from '../test/support/until.ts';
 import { clientOf } from './test-client.ts';
+import { freePort, settingsOf, startApiProcess, untilReady } from './test-process.ts';
 
 let database: TestDatabase;
 let running: ChildProcess | undefined;
@@ -19,22 +17,8 @@ afterEach(() => {
   running?.kill('SIGKILL');
 });
 
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const probe = createServer().once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() =>
-        typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port')),
-      );
-    });
-  });
-
 function start(environment: Record<string, string>): ChildProcess {
-  const kept = Object.entries(process.env).filter(([key]) => !key.startsWith('PROOFLINE_'));
-  running = spawn(process.execPath, [fileURLToPath(new URL('./main.ts', import.meta.url))], {
-    env: { ...Object.fromEntries(kept), ...environment },
-  });
+  running = startApiProcess(environment);
   return running;
 }
 
@@ -45,23 +29,7 @@ async function outputOf(child: ChildProcess): Promise<{ code: number | null; out
   return { code, output };
 }
 
-const settings = async (): Promise<Record<string, string>> => ({
-  PROOFLINE_API_PORT: String(await freePort()),
-  PROOFLINE_METRICS_PORT: String(await freePort()),
-  PROOFLINE_PUBLIC_URL: 'http://localhost',
-  PROOFLINE_ORIGIN: 'localhost/proofline',
-  PROOFLINE_DB_API_URL: database.url('proofline_api'),
-  PROOFLINE_DB_INTAKE_URL: database.url('proofline_intake'),
-});
-
-async function untilReady(port: string | undefined): Promise<void> {
-  const status = () =>
-    fetch(`http://127.0.0.1:${port}/readyz`).then(
-      (response) => response.status,
-      () => 0,
-    );
-  await until(status, (code) => code === 200);
-}
+const settings = () => settingsOf(database);
 
 describe('the API process', () => {
   it('serves once it is ready, shows its metrics elsewhere, and ends an open request before it stops', async () => {
