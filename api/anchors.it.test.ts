@@ -316,17 +316,20 @@ describe('alarms', () => {
     expect((await auditor('GET', '/v1/admin/alarms?open=false')).body.data).toHaveLength(2);
   });
 
-  it('about anchors end with them alone, while one about a topic ends once somebody has looked', async () => {
+  it('about anchors and the log end with them alone, while one about a topic ends once somebody has looked', async () => {
     await db().query(
-      `INSERT INTO alarms (kind, subject, began_at) VALUES ('anchor.suspect', 'a', now()), ('topic.gap', 'topic:x:0.0.1:7', now())`,
+      `INSERT INTO alarms (kind, subject, began_at) VALUES ('anchor.suspect', 'a', now()), ('topic.gap', 'topic:x:0.0.1:7', now()), ('log.rollback', 'log:x', now())`,
     );
     const { body } = await support('GET', '/v1/admin/alarms');
     const idOf = (kind: string): string => body.data.find((one: { kind: string }) => one.kind === kind).id;
     const end = (id: string): Promise<Answer> => support('POST', `/v1/admin/alarms/${id}/end`, { reason: 'ticket 10' });
     expect((await end(idOf('anchor.suspect'))).body.code).toBe('TRANSITION_NOT_ALLOWED');
-    expect((await end(idOf('topic.gap'))).body.data.map((one: { kind: string }) => one.kind)).toEqual([
-      'anchor.suspect',
-    ]);
+    expect(await end(idOf('log.rollback'))).toMatchObject({
+      status: 409,
+      body: { detail: expect.stringContaining('once the log goes on') },
+    });
+    const left = (await end(idOf('topic.gap'))).body.data.map((one: { kind: string }) => one.kind);
+    expect(left.sort()).toEqual(['anchor.suspect', 'log.rollback']);
     expect((await end(idOf('topic.gap'))).body.detail).toContain('over');
     expect((await end('99999999')).status).toBe(404);
     const { rows } = await db().query(

@@ -12,6 +12,8 @@ export const ALARM_KINDS = [
   'topic.foreign_message',
   'topic.unknown_anchor',
   'topic.anchor_missing',
+  'log.rollback',
+  'log.corrupt',
 ] as const;
 export type AlarmKind = (typeof ALARM_KINDS)[number];
 
@@ -51,7 +53,7 @@ export async function readEndedAlarms(db: Queryable, subjects: readonly string[]
 
 /**
  * Ends an alarm about a topic, with its audit entry: somebody looked. Those about anchors end with the anchor's own
- * verbs. As proofline_api. Throws NOT_FOUND, or TRANSITION_NOT_ALLOWED for one that is over or ends otherwise.
+ * verbs, those about the log once it goes on. As proofline_api. Throws NOT_FOUND, or TRANSITION_NOT_ALLOWED for one that is over or ends otherwise.
  */
 export async function endAlarm(
   db: Queryable,

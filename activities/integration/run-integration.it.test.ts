@@ -11,10 +11,12 @@ import { type RunningSigner, startSigner } from '../../local/signer/start-signer
 import { verifyCheckpoint } from '../../log/checkpoint.ts';
 import { createNoteKey, type NoteKey } from '../../log/note.ts';
 import { hashLeaf, rootOfLeaves, verifyConsistency, verifyInclusion } from '../../log/tree.ts';
+import { countAlarms } from '../../store/alarms.ts';
 import { readConsistencyProof, readInclusionPaths, readLatestCheckpoint } from '../../store/log.read.ts';
 import { ensureLog, integrateLeaves } from '../../store/log.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
+import { until } from '../../test/support/until.ts';
 import { createSignerClient, type Signer } from '../sealing/signer-client.ts';
 import { createIntegration } from './integrate-log.ts';
 import {
@@ -325,6 +327,34 @@ describe('a rollback', () => {
     await restoreEmpty();
     await expect(run().done).rejects.toMatchObject({ code: 'LOG_ROLLBACK' });
     expect((await db.query('SELECT FROM checkpoints')).rowCount).toBe(0);
+  });
+
+  it('raises one alarm however often the loop starts again, which ends when the log goes on', async () => {
+    const open = async () =>
+      (
+        await db.query('SELECT kind, subject, detail FROM alarms WHERE subject = $1 AND ended_at IS NULL', [
+          `log:${origin}`,
+        ])
+      ).rows;
+    await publishLeaves(5);
+    const { rows: heads } = await db.query('SELECT size, root, note FROM log_head WHERE origin = $1', [origin]);
+    await db.query('UPDATE log_head SET size = 0, root = sha256($2), note = NULL WHERE origin = $1', [origin, '']);
+    for (let i = 0; i < 2; i++) await expect(run().done).rejects.toMatchObject({ code: 'LOG_ROLLBACK' });
+    expect(await open()).toEqual([
+      { kind: 'log.rollback', subject: `log:${origin}`, detail: { text: 'head of 0 leaves, published 5' } },
+    ]);
+    expect((await countAlarms(db))['log.rollback']).toBeGreaterThanOrEqual(1);
+    const { size, root, note } = heads[0];
+    await db.query('UPDATE log_head SET size = $2, root = $3, note = $4 WHERE origin = $1', [
+      origin,
+      `${size}`,
+      root,
+      note,
+    ]);
+    const integrator = run();
+    await until(open, (rows) => rows.length === 0);
+    await integrator.stop();
+    expect((await db.query('SELECT FROM alarms WHERE subject = $1', [`log:${origin}`])).rowCount).toBe(1);
   });
 
   it('that grew again under other leaves is seen too', async () => {

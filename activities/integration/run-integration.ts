@@ -18,6 +18,7 @@ import {
 } from '../../store/log.ts';
 import { asStoreError, type Db, inTransaction } from '../../store/pool.ts';
 import { createWake, type Wake } from '../../store/wake.ts';
+import { endLogAlarms, raiseLogAlarm } from './log-alarms.ts';
 import { type RollbackDeps, requireNoRollback } from './require-no-rollback.ts';
 import { type LogSigner, requireConsistentHead, signHead } from './sign-head.ts';
 
@@ -92,6 +93,7 @@ export async function runIntegration(deps: IntegrationDeps, control: Integration
   const beating = setInterval(beat, HEARTBEAT_MS);
   let failures = 0;
   let isChecked = false;
+  let isGoing = false;
   let nextContractLookMs = 0;
   let pruneAtMs = clock.nowMs() + PRUNE_EVERY_MS;
   try {
@@ -106,6 +108,8 @@ export async function runIntegration(deps: IntegrationDeps, control: Integration
           beat();
         }
         const step = await integrateOnce(deps, signal, failures);
+        if (!isGoing) await endLogAlarms(deps);
+        isGoing = true;
         isIdle = step.leaves === 0 && !step.isPublished;
         seen.size = step.size;
         seen.leaves += step.leaves;
@@ -124,7 +128,10 @@ export async function runIntegration(deps: IntegrationDeps, control: Integration
       } catch (error) {
         if (signal.aborted) break;
         seen.failing = transientCode(error);
-        if (seen.failing === undefined || ++failures > PATIENCE) throw error;
+        if (seen.failing === undefined || ++failures > PATIENCE) {
+          await raiseLogAlarm(deps, error);
+          throw error;
+        }
         deps.logger.warn({ err: error, failures }, 'integration step failed; it is repeated');
         beat();
         await sleep(Math.min(MAX_BACKOFF_MS, 50 * 2 ** failures), signal);

@@ -646,7 +646,7 @@ export interface paths {
         put?: never;
         /**
          * End an alarm about a topic, once somebody has looked
-         * @description Audited. Alarms about anchors end with the verbs of the anchor (409).
+         * @description Audited. Alarms about anchors end with the verbs of the anchor, those about the log once it goes on (409).
          */
         post: operations["endAlarm"];
         delete?: never;

@@ -399,7 +399,7 @@ export const listAlarms = <ThrowOnError extends boolean = false>(options?: Optio
 /**
  * End an alarm about a topic, once somebody has looked
  *
- * Audited. Alarms about anchors end with the verbs of the anchor (409).
+ * Audited. Alarms about anchors end with the verbs of the anchor, those about the log once it goes on (409).
  */
 export const endAlarm = <ThrowOnError extends boolean = false>(options: Options<EndAlarmData, ThrowOnError>) => (options.client ?? client).post<EndAlarmResponses, EndAlarmErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
