@@ -17,7 +17,7 @@ const BUSY_MS = 10;
 export type FormOutcome = 'formed' | 'formed-lone' | 'nothing' | 'full' | 'busy';
 
 export interface FormingDeps {
-  /** Forms one batch of the class that waited longest; one that others may join, if so asked. */
+  /** Forms one batch of the class whose turn it is; one that others may join, if so asked. */
   readonly form: (isJoinable: boolean) => Promise<FormOutcome>;
   /** Milliseconds that never go back. */
   readonly elapsedMs: () => number;
