@@ -24,6 +24,10 @@ export interface CertifyBatchInput {
   readonly mayGrow?: boolean;
   /** Set when a run goes on after continue-as-new. */
   readonly sealed?: boolean;
+  /** So continued: it was told to look and has not yet. */
+  readonly woken?: boolean;
+  /** So continued: proofs wait for a licence, so that it looks by itself as well. */
+  readonly waitsForLicence?: boolean;
 }
 
 /**
@@ -32,7 +36,7 @@ export interface CertifyBatchInput {
  * started again at any point.
  */
 export async function certifyBatch(input: CertifyBatchInput): Promise<void> {
-  let woken = false;
+  let woken = input.woken === true;
   const wake = () => {
     woken = true;
   };
@@ -62,7 +66,7 @@ export async function certifyBatch(input: CertifyBatchInput): Promise<void> {
   }
 
   const certifyProofs = activity<CertificateActivities['certifyProofs']>('certifyProofs', proofsInWords(proofCount));
-  for (let waitsForLicence = false; ; ) {
+  for (let waitsForLicence = input.waitsForLicence === true; ; ) {
     await (waitsForLicence ? condition(() => woken, LICENCE_RECHECK_MS) : condition(() => woken));
     woken = false;
     const left = await persist('STORE', 'certifyProofs', () => certifyProofs({ batchId }));
@@ -78,7 +82,7 @@ export async function certifyBatch(input: CertifyBatchInput): Promise<void> {
     );
     if (workflowInfo().continueAsNewSuggested) {
       await condition(allHandlersFinished);
-      await continueAsNew<typeof certifyBatch>({ ...input, proofCount, sealed: true });
+      await continueAsNew<typeof certifyBatch>({ ...input, proofCount, sealed: true, woken, waitsForLicence });
     }
   }
   setCurrentDetails('Done: every proof of this batch has its end.');
