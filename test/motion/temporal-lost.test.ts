@@ -64,10 +64,19 @@ async function until<T>(what: string, look: () => Promise<T | undefined>): Promi
 }
 
 /** A batch that waits for its anchor, since the ledger is stopped: sealed, timestamped, its workflow running. */
-async function submitWaiting(): Promise<{ submission: SubmissionView; batch: string; workflowId: string }> {
+async function submitWaiting(): Promise<{
+  proof: string;
+  submission: SubmissionView;
+  batch: string;
+  workflowId: string;
+}> {
   const proof = await client.submitOne({ anchorPolicy: 'REQUIRED' });
   await client.untilState(proof.id, ['TIMESTAMPED']);
-  return { submission: { id: proof.submission } as SubmissionView, ...(await batchOf(proof.submission)) };
+  return {
+    proof: proof.id,
+    submission: { id: proof.submission } as SubmissionView,
+    ...(await batchOf(proof.submission)),
+  };
 }
 
 async function batchOf(submission: string): Promise<{ batch: string; workflowId: string }> {
@@ -98,6 +107,13 @@ async function expectOnce(submission: string, count: number): Promise<void> {
   expect(rows[0]).toEqual({ proofs: count, leaves: count, certificates: count, units: count });
 }
 
+/** Runs of batches end soon after their batches; none waits for ever. */
+const untilNoBatchRuns = (): Promise<true> =>
+  until('no run of a batch is left', async () => {
+    const { count } = await temporal.workflow.count("WorkflowType = 'certifyBatch' AND ExecutionStatus = 'Running'");
+    return count === 0 ? true : undefined;
+  });
+
 describe('a batch whose workflow ends in Temporal', () => {
   it.each([
     ['terminated', (id: string) => temporal.workflow.getHandle(id).terminate('by an operator')],
@@ -120,6 +136,47 @@ describe('a batch whose workflow ends in Temporal', () => {
     },
     120_000,
   );
+
+  it('goes on under its next generation without the anchor that an operator released it from, the ledger still away', async () => {
+    await part('hedera').stop();
+    const waiting = await submitWaiting();
+    try {
+      await part('workers').stop();
+      const answer = await client.request('POST', `/v1/proofs/${waiting.proof}/certify-without-anchor`, {
+        body: { reason: 'a drill' },
+        key: stack.info.operatorKey,
+      });
+      expect(answer.status).toBe(200);
+      await until('the wake delivered to the run that is to end', async () => {
+        const { rows } = await owner.query('SELECT FROM outbox WHERE workflow_id = $1', [waiting.workflowId]);
+        return rows.length === 0 ? true : undefined;
+      });
+      await temporal.workflow.getHandle(waiting.workflowId).terminate('by an operator');
+      await part('workers').start();
+      expect((await client.untilFinal(waiting.submission.id)).states).toEqual({ CERTIFIED_NO_ANCHOR: 1 });
+      expect(await generationOf(waiting.batch)).toBe(2);
+    } finally {
+      await part('hedera').start();
+    }
+    await expectOnce(waiting.submission.id, 1);
+  }, 120_000);
+
+  it('takes along a former run that an operator set going again', async () => {
+    await part('hedera').stop();
+    const waiting = await submitWaiting();
+    const next = workflowIds.certifyBatch(waiting.batch as never, 2);
+    try {
+      await temporal.workflow.getHandle(waiting.workflowId).terminate('by an operator');
+      await until('the next run', () => statusOf(next).catch(() => undefined));
+      await reset(waiting.workflowId, BEFORE_WAKE);
+      expect(await statusOf(waiting.workflowId)).toBe('RUNNING');
+    } finally {
+      await part('hedera').start();
+    }
+    expect((await client.untilFinal(waiting.submission.id)).states).toEqual({ CERTIFIED: 1 });
+    await untilNoBatchRuns();
+    await expectOnce(waiting.submission.id, 1);
+  }, 120_000);
 
   it('is woken again when a reset took its wake back', async () => {
     await part('hedera').stop();
@@ -304,5 +361,6 @@ describe("Temporal's database, deleted under load", () => {
       const { rows: open } = await owner.query("SELECT FROM batches WHERE state <> 'CLOSED'");
       return open.length === 0 ? true : undefined;
     });
+    await untilNoBatchRuns();
   }, 240_000);
 });
