@@ -5,7 +5,9 @@
 import type { Db } from '../../store/pool.ts';
 import { verifyBundle } from '../../verifier/verify.ts';
 import { auditAnchors } from './audit-anchors.ts';
+import { auditLicences } from './audit-licences.ts';
 import { auditLog } from './audit-log.ts';
+import { auditMotion } from './audit-motion.ts';
 import { auditTimelines } from './audit-timelines.ts';
 import { type Audit, type AuditInput, faultsOf } from './finding.ts';
 
@@ -17,6 +19,7 @@ export async function audit(input: AuditInput): Promise<Audit> {
     await auditSubmissions(input),
     await auditCertificates(input.owner),
     await auditLicences(input.owner),
+    await auditMotion(input.stack),
     await auditTimelines(input.owner),
     await auditLog(input),
     await auditAnchors(input),
@@ -95,32 +98,6 @@ async function auditCertificates(owner: Db): Promise<Audit> {
     'SELECT count(*)::int AS batches, coalesce(sum(generation - 1), 0)::int AS generations FROM batches',
   );
   return { faults, figures: { batches: rows[0]?.batches ?? 0, 'runs of batches rebuilt': rows[0]?.generations ?? 0 } };
-}
-
-/** Consumptions, certificates and every counter say the same, at each node. */
-async function auditLicences(owner: Db): Promise<Audit> {
-  const faults = [
-    ...(await faultsOf(
-      owner,
-      'the counter of a licence period is not its consumptions',
-      `SELECT p.grant_id, p.n, p.used, p.quota, count(k.proof_id) AS consumed FROM licence_periods p LEFT JOIN licence_consumptions k ON k.grant_id = p.grant_id AND k.n = p.n
-       GROUP BY p.grant_id, p.n HAVING p.used <> count(k.proof_id) OR p.used > p.quota`,
-    )),
-    ...(await faultsOf(
-      owner,
-      'a certificate names another grant than the one consumed',
-      `SELECT c.proof_id FROM certificates c JOIN licence_consumptions k USING (proof_id) WHERE c.payload::jsonb -> 'licence' ->> 'grant' <> k.grant_id OR c.tenant_id <> k.tenant_id`,
-    )),
-  ];
-  faults.push(
-    ...(await faultsOf(
-      owner,
-      'the count of what is under way is not nought',
-      'SELECT tenant_id, sum(pending) AS pending FROM tenant_load GROUP BY tenant_id HAVING sum(pending) <> 0',
-    )),
-  );
-  const { rows } = await owner.query<{ n: number }>('SELECT count(*)::int AS n FROM licence_consumptions');
-  return { faults, figures: { 'licence units': rows[0]?.n ?? 0 } };
 }
 
 /** A sample as its owner downloads it, verified as a stranger would. */
