@@ -4,7 +4,7 @@ import type { ProofId, SubmissionId } from '../domain/ids.ts';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
 import { type SeededTenant, seedTenant } from '../test/support/seed.ts';
 import { type AcceptOutcome, type Acceptor, type AcceptProof, type AcceptRequest, createAcceptor } from './accept.ts';
-import type { Queryable } from './pool.ts';
+import { createPool, type Queryable } from './pool.ts';
 
 let database: TestDatabase;
 let tenant: SeededTenant;
@@ -51,6 +51,27 @@ const storedProofs = async ({ submission }: AcceptRequest): Promise<number> =>
         .query('SELECT count(*) AS n FROM proofs WHERE submission_id = $1', [submission])
     ).rows[0].n,
   );
+
+describe('large submissions', () => {
+  it('cost no more for having been preceded by a few small ones in the same session', async () => {
+    // A statement that is planned for few proofs and reads what it writes would take minutes.
+    const url = database.url('proofline_intake');
+    const session = createPool({ url, max: 1, applicationName: 'test', statementTimeoutMs: 10_000, onError: () => {} });
+    const one = createAcceptor({ intake: session });
+    let second = 10;
+    const distinct = (count: number) => {
+      const request = requestOf(count, { receivedAt: `2026-01-31T10:00:${second++}.000000Z` });
+      return { ...request, proofs: request.proofs.map((p) => ({ ...p, digest: randomBytes(32).toString('hex') })) };
+    };
+    for (let i = 0; i < 12; i++) await one.accept(distinct(1));
+    for (let i = 0; i < 3; i++) {
+      const large = distinct(10_000);
+      expect(await one.accept(large)).toMatchObject({ outcome: 'accepted' });
+      expect(await storedProofs(large)).toBe(10_000);
+    }
+    await session.end();
+  });
+});
 
 describe('requests that arrive while an insert is under way', () => {
   it('share the next one, up to its bounds', async () => {

@@ -36,12 +36,13 @@ interface Selected extends Omit<ProofRow, 'digest' | 'steps'> {
   step_times: string[] | null;
 }
 
-// (received_at, id) orders proofs of one microsecond, so that of two twins exactly one is the earlier.
+// (received_at, id) orders proofs of one microsecond, so that of two twins exactly one is the earlier. The order is that of
+// proofs_digest and of no other index: in that of the tenant's list all of it would be read for each proof.
 const SELECT_PROOFS = `
   SELECT p.id, p.submission_id AS submission, p.digest_alg AS alg, p.digest, p.reference, p.state, p.received_at AS "receivedAt",
     p.certified_at AS "certifiedAt", p.failure, p.anchor_policy AS "anchorPolicy", s.anchor_window AS "anchorWindow", coalesce(p.batch_id, s.batch_id) AS batch,
     ARRAY(SELECT e.id FROM proofs e WHERE e.tenant_id = p.tenant_id AND e.digest = p.digest AND e.received_at <= p.received_at
-      AND (e.received_at, e.id) < (p.received_at, p.id) ORDER BY e.received_at DESC, e.id DESC LIMIT 10) AS earlier, t.step_states, t.step_times
+      AND (e.received_at, e.id) < (p.received_at, p.id) ORDER BY e.received_at DESC NULLS LAST, e.id DESC NULLS LAST LIMIT 10) AS earlier, t.step_states, t.step_times
   FROM proofs p CROSS JOIN LATERAL (SELECT z.anchor_window, z.batch_id FROM submissions z WHERE z.id = p.submission_id OFFSET 0) s
   LEFT JOIN (
     SELECT l.proof_id, array_agg(l.state::text ORDER BY l.id) AS step_states,

@@ -35,7 +35,7 @@ export async function runBulk(job: Bulk): Promise<JobResult> {
             type: 'application/x-ndjson',
           }),
         );
-        if (accepted.status !== 202) return `${accepted.status}`;
+        if (accepted.status !== 202) return `${accepted.status} ${accepted.body.slice(0, 300)}`;
         const { id } = JSON.parse(accepted.body) as { id: string };
         sample.push(id);
         for (let tries = 0; tries < 20; tries++) {
