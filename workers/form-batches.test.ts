@@ -30,14 +30,30 @@ describe('forming batches', () => {
     expect(scene.formed).toEqual([false, false]);
   });
 
-  it('forms those that come soon after another open to joiners, every class of a turn', async () => {
+  it('forms two that come soon after each other at once, and a third open to joiners', async () => {
     const { scene, turn } = createScene();
-    scene.waiting = 1;
-    await turn();
-    scene.atMs += HOLD_MS - 1;
+    for (let n = 0; n < 3; n++) {
+      scene.waiting = 1;
+      await turn();
+      scene.atMs += HOLD_MS / 2 - 1;
+    }
+    expect(scene.formed).toEqual([false, false, true]);
+  });
+
+  it('forms batches open to joiners for as long as they come, every class of a turn', async () => {
+    const { scene, turn } = createScene();
     scene.waiting = 3;
     await turn();
-    expect(scene.formed).toEqual([false, true, true, true]);
+    for (let n = 0; n < 2; n++) {
+      scene.atMs += HOLD_MS - 1;
+      scene.waiting = 2;
+      await turn();
+    }
+    expect(scene.formed).toEqual([false, false, true, true, true, true, true]);
+    scene.atMs += HOLD_MS;
+    scene.waiting = 1;
+    await turn();
+    expect(scene.formed.at(-1)).toBe(false);
   });
 
   it('forms one that comes beside lone submissions as after a rest', async () => {

@@ -1,5 +1,5 @@
 /**
- * When batches are formed. The first proof after a rest goes at once, in a batch of its own. Under load a batch stays
+ * When batches are formed. What comes after a rest goes at once, in a batch of its own. Under load a batch stays
  * open to joiners for a while (`HOLD_MS`) and is sealed meanwhile, round after round: a batch costs Temporal and its
  * worker some 100 ms of a core whatever its size, a round of sealing a tenth of that. Large submissions, which travel
  * alone, are no such load: whoever sends one proof beside them waits for no joiners.
@@ -28,19 +28,25 @@ export interface FormingDeps {
  * back; 0 when there is nothing to come back for.
  */
 export function createForming({ form, elapsedMs }: FormingDeps): () => Promise<number> {
-  let lastFormedMs = Number.NEGATIVE_INFINITY;
+  let last = { formedMs: Number.NEGATIVE_INFINITY, isJoinable: false };
+  let beforeLastMs = Number.NEGATIVE_INFINITY;
   let nextTurnMs = Number.NEGATIVE_INFINITY;
-  const isUnderLoad = (): boolean => elapsedMs() - lastFormedMs < HOLD_MS;
+  const isRecent = (formedMs: number): boolean => elapsedMs() - formedMs < HOLD_MS;
+  // Two may go at once, such as of somebody who sends one proof after the other; a third in that time is load, until none comes.
+  const isUnderLoad = (): boolean => isRecent(last.formedMs) && (last.isJoinable || isRecent(beforeLastMs));
   return async () => {
     const restMs = nextTurnMs - elapsedMs();
     if (restMs > 0) return restMs;
     for (;;) {
-      const outcome = await form(isUnderLoad());
+      const isJoinable = isUnderLoad();
+      const outcome = await form(isJoinable);
       if (outcome === 'busy') return BUSY_MS;
-      if (outcome === 'formed') lastFormedMs = elapsedMs();
-      else if (outcome !== 'formed-lone') break;
+      if (outcome === 'formed') {
+        beforeLastMs = last.formedMs;
+        last = { formedMs: elapsedMs(), isJoinable };
+      } else if (outcome !== 'formed-lone') break;
     }
-    if (isUnderLoad()) nextTurnMs = elapsedMs() + TURN_MS;
+    if (isRecent(last.formedMs)) nextTurnMs = elapsedMs() + TURN_MS;
     return 0;
   };
 }
