@@ -3,11 +3,35 @@ import type { BatchId } from '../domain/ids.ts';
 import { acceptProofs } from '../test/support/accepted.ts';
 import { useBatches } from '../test/support/batches.ts';
 import { seedTenant } from '../test/support/seed.ts';
-import { closeIfDone, readOpenBatches, restartBatch } from './batches.ts';
+import { closeIfDone, findBatch, isSmallUnderWay, readOpenBatches, restartBatch } from './batches.ts';
 import { queueForLicence } from './certificates.ts';
 import { inTransaction } from './pool.ts';
 
 const world = useBatches();
+
+describe('a small batch under way', () => {
+  it('is one without a large submission, formed since, until it is closed', async () => {
+    const { owner, test, life } = world;
+    const tenant = await seedTenant(owner);
+    const under = () => isSmallUnderWay(test.pool('proofline_worker'), '2026-01-31T08:00:00Z');
+    const formed = async (proofs: number): Promise<BatchId> => {
+      await acceptProofs(test, tenant, proofs);
+      const batch = await life.formed();
+      await owner.query("UPDATE batches SET formed_at = '2026-01-31T08:00:01Z' WHERE id = $1", [batch]);
+      return batch;
+    };
+    const large = await formed(1_001);
+    expect((await findBatch(owner, large)).isLarge).toBe(true);
+    expect(await under()).toBe(false);
+    const small = await formed(1);
+    expect((await findBatch(owner, small)).isLarge).toBe(false);
+    expect(await under()).toBe(true);
+    await owner.query("UPDATE batches SET formed_at = '2026-01-31T07:59:59Z' WHERE id = $1", [small]);
+    expect(await under()).toBe(false);
+    await owner.query("UPDATE batches SET formed_at = '2026-01-31T08:00:01Z', state = 'CLOSED' WHERE id = $1", [small]);
+    expect(await under()).toBe(false);
+  });
+});
 
 describe('formBatch', () => {
   it('gathers the submissions of all tenants that wait in one class', async () => {

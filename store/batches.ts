@@ -176,21 +176,35 @@ function countProofs(taken: readonly TakenRow[]): number {
   return taken.reduce((sum, row) => sum + row.proof_count, 0);
 }
 
-/** What whoever begins to seal a batch finds. */
+const IS_LARGE = `(b.proof_count > ${LONE_SUBMISSION} AND EXISTS (SELECT FROM submissions s WHERE s.batch_id = b.id AND s.proof_count > ${LONE_SUBMISSION}))`;
+
+/** What whoever begins to work on a batch finds. */
 export interface FoundBatch {
   /** Proofs may still join, whatever the hour: false once, false for ever. */
   readonly mayGrow: boolean;
   /** Somebody was here before: a run that is gone, or an attempt. What it was told to look for, it may have taken along. */
   readonly isRepeated: boolean;
+  /** It carries a submission above `LONE_SUBMISSION`. */
+  readonly isLarge: boolean;
 }
 
 /** The batch as it is before anything is done about it. */
 export async function findBatch(db: Db, batch: BatchId): Promise<FoundBatch> {
   const { rows } = await db.query<FoundBatch>(
-    `SELECT state = 'FORMED' AND joinable_until IS NOT NULL AS "mayGrow", state <> 'FORMED' OR generation > 1 AS "isRepeated" FROM batches WHERE id = $1`,
+    `SELECT b.state = 'FORMED' AND b.joinable_until IS NOT NULL AS "mayGrow", b.state <> 'FORMED' OR b.generation > 1 AS "isRepeated",
+       ${IS_LARGE} AS "isLarge" FROM batches b WHERE b.id = $1`,
     [batch],
   );
-  return rows[0] ?? { mayGrow: false, isRepeated: false };
+  return rows[0] ?? { mayGrow: false, isRepeated: false, isLarge: false };
+}
+
+/** Whether a batch without a large submission was formed after `since` (RFC 3339) and has not reached its end. */
+export async function isSmallUnderWay(db: Db, since: string): Promise<boolean> {
+  const { rows } = await db.query<{ found: boolean }>(
+    `SELECT EXISTS (SELECT FROM batches b WHERE b.state <> 'CLOSED' AND b.formed_at > $1 AND NOT ${IS_LARGE}) AS found`,
+    [since],
+  );
+  return rows[0]?.found === true;
 }
 
 /** Whether somebody waits who may join the batch: `shut` once its time is over or it is full. A cheap look before `takeJoiners`. */

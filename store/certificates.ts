@@ -4,8 +4,8 @@ import { requestEagerPdfs } from './certificate-pdfs.ts';
 import { type Db, inTransaction } from './pool.ts';
 import { appendTimeline, describeMoved, type TimelineRow } from './timeline.ts';
 
-/** Drafts that one signing step takes, and one transaction keeps. */
-export const CERTIFICATE_CHUNK = 2_000;
+/** Drafts that one signing step takes, and one transaction keeps: some 100 ms of work, which a small batch may have to wait for. */
+export const CERTIFICATE_CHUNK = 500;
 
 /**
  * Queues for their licence unit the members whose evidence is complete under their own policy: anchored, or

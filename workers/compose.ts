@@ -1,6 +1,7 @@
 /** The composition root: which adapters and activities each pool has, built from the configuration. */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { createCertification } from '../activities/certificates/certify-proofs.ts';
 import { createIntegration } from '../activities/integration/integrate-log.ts';
@@ -25,15 +26,17 @@ import { createLicensing } from '../activities/licences/import-grant.ts';
 import { createRendering } from '../activities/rendering/render-activities.ts';
 import { createPdfStamping } from '../activities/rendering/stamp-pdf.ts';
 import { createRevocationSource } from '../activities/revocation/revocation-source.ts';
+import { createBulkLane } from '../activities/sealing/bulk-lane.ts';
 import { createSealing } from '../activities/sealing/seal-batch.ts';
 import { createSignerClient, type Signer } from '../activities/sealing/signer-client.ts';
 import { createEvidenceRenewal } from '../activities/timestamping/renew-evidence.ts';
 import { createTimestamping } from '../activities/timestamping/stamp-log.ts';
 import { createTsaPool } from '../activities/timestamping/tsa-pool.ts';
-import type { Clock } from '../domain/clock.ts';
+import { type Clock, toMicros } from '../domain/clock.ts';
 import { ProoflineError } from '../domain/errors.ts';
 import { createVerificationCache } from '../domain/timestamp/cache.ts';
 import { readPem } from '../domain/timestamp/pem.ts';
+import { isSmallUnderWay } from '../store/batches.ts';
 import { advanceEvidence } from '../store/evidence.ts';
 import type { Db } from '../store/pool.ts';
 import { readPublishedJwk } from '../store/published-keys.ts';
@@ -46,6 +49,8 @@ import { readTsas } from './read-tsas.ts';
 import { watchLedger } from './watch-ledger.ts';
 import { compareTsas, watchTsas } from './watch-tsas.ts';
 
+/** So long a small batch is given way: it is through by then, or waits for something else than us. */
+const YOUNG_MS = 1_500;
 /** How often the clocks of all authorities are compared. */
 const COMPARE_EVERY_MS = 5 * 60_000;
 
@@ -99,8 +104,14 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
     const anchors = newestAnchorOf(config, ledgerConfig);
     if (anchors !== undefined) closers.push(() => anchors.close());
     const shared = { db, signer, clock, origin: config.origin };
-    Object.assign(all, createSealing({ ...shared, randomBytes, heartbeat, stopping }));
-    Object.assign(all, createCertification({ ...shared, publicUrl: config.publicUrl, heartbeat }));
+    const bulkLane = createBulkLane({
+      isSmallUnderWay: () => isSmallUnderWay(db, toMicros(BigInt(clock.nowMs() - YOUNG_MS) * 1000n)),
+      elapsedMs: () => performance.now(),
+      pause: (ms) => pause(ms, undefined, { signal: stopping }).catch(() => undefined),
+      stopping,
+    });
+    Object.assign(all, createSealing({ ...shared, randomBytes, heartbeat, stopping, bulkLane }));
+    Object.assign(all, createCertification({ ...shared, publicUrl: config.publicUrl, heartbeat, bulkLane }));
     Object.assign(
       all,
       createIntegration({

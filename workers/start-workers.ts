@@ -4,8 +4,11 @@ import type { Composed } from './compose.ts';
 import { keepAlive } from './keep-alive.ts';
 import { translateErrors } from './translate-errors.ts';
 
-/** Activities under way at once, by pool: enough for `maxUnsealedBatches` and the loops, bounded by the database. */
-const CONCURRENCY: Readonly<Partial<Record<Pool, number>>> = { signer: 16, store: 8, timestamp: 4, ledger: 8 };
+/**
+ * Activities under way at once, by pool: enough for `maxUnsealedBatches`, the loops and large batches that wait for each
+ * other, bounded by the database.
+ */
+const CONCURRENCY: Readonly<Partial<Record<Pool, number>>> = { signer: 48, store: 8, timestamp: 4, ledger: 8 };
 /** Activities get this long to end by themselves; heartbeats then tell Temporal that they are gone. */
 const GRACE_MS = 10_000;
 

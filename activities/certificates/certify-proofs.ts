@@ -2,11 +2,12 @@ import { CERTIFICATE_TYP } from '../../domain/certificate.ts';
 import type { Clock } from '../../domain/clock.ts';
 import type { BatchId, ProofId, TenantId } from '../../domain/ids.ts';
 import { formatJws, jwsSigningInput } from '../../domain/jws.ts';
-import { armBatch, closeIfDone } from '../../store/batches.ts';
+import { armBatch, closeIfDone, findBatch } from '../../store/batches.ts';
 import { type Draft, hasUnserved, queueForLicence, readDrafts, storeCertificates } from '../../store/certificates.ts';
 import { drainTogether } from '../../store/drain-together.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import { activeVersion } from '../sealing/active-version.ts';
+import { type BulkLane, OPEN_LANE } from '../sealing/bulk-lane.ts';
 import type { Signer } from '../sealing/signer-client.ts';
 
 /** Key id of the certificate key at the signer. */
@@ -20,6 +21,8 @@ export interface CertificateDeps {
   /** Base of the links in certificates. */
   readonly publicUrl: string;
   readonly heartbeat: (detail: unknown) => void;
+  /** In which large batches take their chunks; absent, they give nobody way. */
+  readonly bulkLane?: BulkLane;
 }
 
 export interface CertifyProofsInput {
@@ -42,7 +45,7 @@ interface Signed {
 export type CertificateActivities = ReturnType<typeof createCertification>;
 
 export function createCertification(deps: CertificateDeps) {
-  const { db, signer, clock } = deps;
+  const { db, signer, clock, bulkLane = OPEN_LANE } = deps;
 
   return {
     /**
@@ -53,10 +56,11 @@ export function createCertification(deps: CertificateDeps) {
      */
     async certifyProofs({ batchId }: CertifyProofsInput): Promise<CertifyProofsResult> {
       const batch = batchId as BatchId;
-      let tenants = await queueForLicence(db, batch, clock.nowMicros());
+      const lane = (await findBatch(db, batch)).isLarge ? bulkLane : OPEN_LANE;
+      let tenants = await lane.step(() => queueForLicence(db, batch, clock.nowMicros()));
       do {
-        tenants = await serveRound(batch, tenants);
-        await signDrafts(batch);
+        tenants = await serveRound(batch, tenants, lane);
+        await signDrafts(batch, lane);
       } while (tenants.length > 0);
       return inTransaction(db, async (tx) => {
         const arm = await armBatch(tx, batch, deps.origin, clock.nowMicros());
@@ -73,28 +77,34 @@ export function createCertification(deps: CertificateDeps) {
   };
 
   /**
-   * One drain of each tenant, a short one where several tenants wait for each other. Returns those that have members of
+   * One drain of each tenant, a short one where others wait: several tenants for each other, or small batches. Returns those that have members of
    * this batch left to serve: what else is in their queues is for the batches whose it is, each of which calls as we do,
    * and for the import, renewal or move that gives room to those who were told to wait.
    */
-  async function serveRound(batch: BatchId, tenants: readonly TenantId[]): Promise<readonly TenantId[]> {
+  async function serveRound(
+    batch: BatchId,
+    tenants: readonly TenantId[],
+    lane: BulkLane,
+  ): Promise<readonly TenantId[]> {
     const left: TenantId[] = [];
     for (const tenant of tenants) {
-      const { more, unready } = await drainTogether(db, tenant, {
-        clock,
-        origin: deps.origin,
-        publicUrl: deps.publicUrl,
-        batchId: batch,
-        ...(tenants.length > 1 && { transactions: 1 }),
-        onStep: () => deps.heartbeat({ tenant, draining: true }),
-      });
+      const { more, unready } = await lane.step(() =>
+        drainTogether(db, tenant, {
+          clock,
+          origin: deps.origin,
+          publicUrl: deps.publicUrl,
+          batchId: batch,
+          ...((tenants.length > 1 || lane !== OPEN_LANE) && { transactions: 1 }),
+          onStep: () => deps.heartbeat({ tenant, draining: true }),
+        }),
+      );
       if (more && (await hasUnserved(db, batch, tenant, unready))) left.push(tenant);
     }
     return left;
   }
 
   /** The signer signs the next chunk while the last is being stored. */
-  async function signDrafts(batch: BatchId): Promise<void> {
+  async function signDrafts(batch: BatchId, lane: BulkLane): Promise<void> {
     let version: number | undefined;
     let storing: Promise<void> = Promise.resolve();
     let after: ProofId | undefined;
@@ -109,8 +119,12 @@ export function createCertification(deps: CertificateDeps) {
           continue;
         }
         version ??= await activeVersion(signer, CERTIFICATE_KID);
-        const signed = await sign(batch, version, drafts);
-        await storing;
+        const [signedBy, stored] = [version, storing];
+        const signed = await lane.step(async () => {
+          const certificates = await sign(batch, signedBy, drafts);
+          await stored;
+          return certificates;
+        });
         // After a crash here the drafts are signed again; the first signature stored stays.
         storing = store(batch, signed);
         // It is awaited in the next turn; a turn that fails before must not leave it unheard.

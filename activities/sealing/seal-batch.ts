@@ -17,6 +17,7 @@ import {
   type Unsealed,
 } from '../../store/seals.ts';
 import { activeVersion } from './active-version.ts';
+import { type BulkLane, OPEN_LANE } from './bulk-lane.ts';
 import type { Signer } from './signer-client.ts';
 
 /** Key id of the seal key at the signer. */
@@ -32,6 +33,8 @@ export interface SealingDeps {
   readonly heartbeat: (detail: unknown) => void;
   /** Aborted when the process stops: a batch then waits for nobody any more. */
   readonly stopping?: AbortSignal;
+  /** In which large batches take their chunks; absent, they give nobody way. */
+  readonly bulkLane?: BulkLane;
 }
 
 /**
@@ -61,7 +64,7 @@ interface Tally {
 export type SealingActivities = ReturnType<typeof createSealing>;
 
 export function createSealing(deps: SealingDeps) {
-  const { db, signer, clock } = deps;
+  const { db, signer, clock, bulkLane = OPEN_LANE } = deps;
 
   return {
     /**
@@ -72,10 +75,11 @@ export function createSealing(deps: SealingDeps) {
     async sealBatch({ batchId }: SealBatchInput): Promise<SealBatchResult> {
       const batch = batchId as BatchId;
       // Asked first: members that were final before they were frozen stay so.
-      const { mayGrow, isRepeated } = await findBatch(db, batch);
+      const { mayGrow, isRepeated, isLarge } = await findBatch(db, batch);
+      const lane = isLarge ? bulkLane : OPEN_LANE;
       const tally: Tally = { sealed: 0, failed: 0 };
-      await freeze(batch);
-      await sealAll(batch, tally, mayGrow);
+      await freeze(batch, lane);
+      await sealAll(batch, tally, mayGrow, lane);
       if (mayGrow) await sealJoiners(batch, tally);
       const { arm, proofCount } = await inTransaction(db, async (tx) => ({
         arm: await armBatch(tx, batch, deps.origin, clock.nowMicros()),
@@ -123,7 +127,7 @@ export function createSealing(deps: SealingDeps) {
    * Signs chunk after chunk, the next while the last is being stored; whatever the signer refuses is mended, and then
    * what is left is read anew.
    */
-  async function sealAll(batch: BatchId, tally: Tally, mayGrow: boolean): Promise<void> {
+  async function sealAll(batch: BatchId, tally: Tally, mayGrow: boolean, lane = OPEN_LANE): Promise<void> {
     let storing: Promise<void> = Promise.resolve();
     let after: number | undefined;
     try {
@@ -137,7 +141,11 @@ export function createSealing(deps: SealingDeps) {
         }
         let signatures: readonly Uint8Array[];
         try {
-          signatures = await sign(batch, chunk);
+          signatures = await lane.step(async () => {
+            const signed = await sign(batch, chunk);
+            await storing;
+            return signed;
+          });
         } catch (error) {
           if (!(error instanceof ProoflineError)) throw error;
           await storing;
@@ -145,7 +153,6 @@ export function createSealing(deps: SealingDeps) {
           after = undefined;
           continue;
         }
-        await storing;
         // After a crash here the signer replays the same signatures; whichever are stored first stay.
         storing = store(batch, chunk, signatures, mayGrow).then((count) => {
           tally.sealed += count;
@@ -172,12 +179,12 @@ export function createSealing(deps: SealingDeps) {
     } else throw error;
   }
 
-  async function freeze(batch: BatchId): Promise<void> {
+  async function freeze(batch: BatchId, lane = OPEN_LANE): Promise<void> {
     const version = await activeVersion(signer, SEAL_KID);
     const input = { batch, kid: SEAL_KID, version, randomBytes: deps.randomBytes };
     let after: FrozenUpTo | undefined;
     do {
-      ({ after } = await inTransaction(db, (tx) => freezeStatements(tx, { ...input, after })));
+      ({ after } = await lane.step(() => inTransaction(db, (tx) => freezeStatements(tx, { ...input, after }))));
       deps.heartbeat({ freezing: true });
     } while (after !== undefined);
   }

@@ -1,0 +1,82 @@
+import { describe, expect, it } from '@jest/globals';
+import { type BulkLaneDeps, createBulkLane } from './bulk-lane.ts';
+
+/** A lane over a clock that only pauses and chunks move. */
+function createScene(change: Partial<BulkLaneDeps> = {}) {
+  const scene = { atMs: 0, smallUntilMs: 0, looks: 0, pausedMs: 0 };
+  const lane = createBulkLane({
+    isSmallUnderWay: async () => {
+      scene.looks++;
+      return scene.atMs < scene.smallUntilMs;
+    },
+    elapsedMs: () => scene.atMs,
+    pause: async (ms) => {
+      scene.atMs += ms;
+      scene.pausedMs += ms;
+    },
+    ...change,
+  });
+  const chunkOf = (ms: number) => () =>
+    lane.step(async () => {
+      scene.atMs += ms;
+    });
+  return { scene, lane, chunkOf };
+}
+
+describe('the lane of large batches', () => {
+  it('has two places, taken in the order of asking', async () => {
+    const { lane } = createScene();
+    const started: number[] = [];
+    const ends = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
+    const steps = ends.map(({ promise }, n) =>
+      lane.step(() => {
+        started.push(n);
+        return promise;
+      }),
+    );
+    await Promise.resolve();
+    await new Promise(setImmediate);
+    expect(started).toEqual([0, 1]);
+    ends[1]?.resolve();
+    await steps[1];
+    await new Promise(setImmediate);
+    expect(started).toEqual([0, 1, 2]);
+    for (const { resolve } of ends) resolve();
+    await Promise.all(steps);
+    expect(started).toEqual([0, 1, 2, 3]);
+  });
+
+  it('gives its place on when a chunk fails', async () => {
+    const { lane } = createScene();
+    const fail = () => lane.step(() => Promise.reject(new Error('refused')));
+    await Promise.all([1, 2, 3].map(() => expect(fail()).rejects.toThrow('refused')));
+    expect(await lane.step(async () => 'done')).toBe('done');
+  });
+
+  it('rests while a small batch is under way, and no longer', async () => {
+    const { scene, chunkOf } = createScene();
+    await chunkOf(400)();
+    scene.smallUntilMs = scene.atMs + 300;
+    await chunkOf(400)();
+    expect(scene.pausedMs).toBe(300);
+    await chunkOf(400)();
+    expect(scene.pausedMs).toBe(300);
+  });
+
+  it('keeps a third of the time however many small batches come', async () => {
+    const { scene, chunkOf } = createScene();
+    scene.smallUntilMs = Number.POSITIVE_INFINITY;
+    for (let n = 0; n < 10; n++) await chunkOf(100)();
+    expect(scene.pausedMs).toBe(9 * 200);
+  });
+
+  it('gives nobody way when the process stops', async () => {
+    const stop = new AbortController();
+    const { scene, chunkOf } = createScene({ stopping: stop.signal });
+    scene.smallUntilMs = Number.POSITIVE_INFINITY;
+    await chunkOf(100)();
+    stop.abort();
+    await chunkOf(100)();
+    expect(scene.pausedMs).toBe(0);
+  });
+});

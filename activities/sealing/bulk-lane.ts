@@ -1,0 +1,60 @@
+/**
+ * The lane of large batches. A submission of thousands may take minutes, and all that is done for it would crowd out
+ * whoever sends one proof meanwhile. So the chunks of large batches go two at a time in a process, first come first
+ * served, and before each the lane gives way: while a small batch is young it rests, at most `GIVE_WAY` times as long as
+ * the chunk before took. Large batches keep a third of the time at least, however many small ones come.
+ */
+
+export interface BulkLane {
+  /** Runs one chunk of a large batch once it has a place and has given way. */
+  step<T>(work: () => Promise<T>): Promise<T>;
+}
+
+/** The lane of every other batch: nobody is given way. */
+export const OPEN_LANE: BulkLane = { step: (work) => work() };
+
+export interface BulkLaneDeps {
+  /** Whether a small batch is young and not at its end. */
+  readonly isSmallUnderWay: () => Promise<boolean>;
+  /** Milliseconds that never go back. */
+  readonly elapsedMs: () => number;
+  /** Ends early when the process stops. */
+  readonly pause: (ms: number) => Promise<unknown>;
+  /** Aborted when the process stops: nobody is given way any more. */
+  readonly stopping?: AbortSignal | undefined;
+}
+
+/** Two keep the signer busy while the store writes. */
+const AT_ONCE = 2;
+const GIVE_WAY = 2;
+const LOOK_MS = 25;
+
+export function createBulkLane({ isSmallUnderWay, elapsedMs, pause, stopping }: BulkLaneDeps): BulkLane {
+  const waiting: (() => void)[] = [];
+  let free = AT_ONCE;
+  let lastTookMs = 0;
+
+  async function giveWay(): Promise<void> {
+    const untilMs = elapsedMs() + GIVE_WAY * lastTookMs;
+    while (stopping?.aborted !== true && elapsedMs() < untilMs && (await isSmallUnderWay())) await pause(LOOK_MS);
+  }
+
+  return {
+    async step(work) {
+      if (free > 0) free--;
+      else await new Promise<void>((resolve) => waiting.push(resolve));
+      try {
+        await giveWay();
+        const beganMs = elapsedMs();
+        const result = await work();
+        lastTookMs = elapsedMs() - beganMs;
+        return result;
+      } finally {
+        // A place goes from hand to hand while somebody waits.
+        const next = waiting.shift();
+        if (next === undefined) free++;
+        else next();
+      }
+    },
+  };
+}
