@@ -342,14 +342,16 @@ export async function armBatch(tx: Tx, batch: BatchId, origin: string, now: stri
   return { complete: rows[0].complete, deadline: rows[0].deadline };
 }
 
-/** The batch has all the seals it will get. Frees its place among the unsealed; tells the relay, and whoever stamps. Key (batch). Returns how many members it has. */
+/** The batch has all the seals it will get. Frees its place among the unsealed; tells the relay, the integrator and whoever stamps. Key (batch). Returns how many members it has. */
 export async function markSealed(tx: Tx, batch: BatchId, now: string): Promise<number> {
   const { rows } = await tx.query<{ proof_count: number }>(
     `UPDATE batches SET state = CASE state WHEN 'FORMED' THEN 'SEALED' ELSE state END, sealed_at = coalesce(sealed_at, $2)
      WHERE id = $1 RETURNING proof_count`,
     [batch, now],
   );
-  await tx.query("SELECT pg_notify('proofline_intake', ''), pg_notify('proofline_stampable', '')");
+  await tx.query(
+    "SELECT pg_notify('proofline_intake', ''), pg_notify('proofline_sealed', ''), pg_notify('proofline_stampable', '')",
+  );
   return rows[0]?.proof_count ?? 0;
 }
 

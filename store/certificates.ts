@@ -1,40 +1,57 @@
 import type { BatchId, ProofId, TenantId } from '../domain/ids.ts';
 import type { ProofState } from '../domain/states.ts';
 import { requestEagerPdfs } from './certificate-pdfs.ts';
-import { type Db, inTransaction } from './pool.ts';
+import { type Db, inTransaction, type Tx } from './pool.ts';
 import { appendTimeline, describeMoved, type TimelineRow } from './timeline.ts';
 
-/** Drafts that one signing step takes, and one transaction keeps: some 100 ms of work, which a small batch may have to wait for. */
-export const CERTIFICATE_CHUNK = 500;
+/** Drafts that one signing step takes, and one transaction keeps: some 50 ms of work, which a small batch may have to wait for. */
+export const CERTIFICATE_CHUNK = 250;
+
+/** Places of a batch that one transaction queues. */
+const QUEUE_CHUNK = 1_000;
 
 /**
  * Queues for their licence unit the members whose evidence is complete under their own policy: anchored, or
  * timestamped with policy NONE, a PREFERRED deadline that has passed, or released by an operator. Key (proof): queued or drafted once.
- * Returns the tenants that have proofs of this batch in the queue.
+ * `step` runs each transaction. Returns the tenants that have proofs of this batch in the queue.
  */
-export function queueForLicence(db: Db, batch: BatchId, now: string): Promise<readonly TenantId[]> {
-  return inTransaction(db, async (tx) => {
-    // The row lock decides between the anchor, the deadline and a cancellation.
-    const { rows: ready } = await tx.query<{ id: ProofId }>(
-      `SELECT p.id FROM seals s JOIN proofs p ON p.id = s.proof_id
-       WHERE s.batch_id = $1 AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)
-         AND (p.state = 'ANCHORED' OR (p.state = 'TIMESTAMPED' AND (p.anchor_policy = 'NONE' OR p.released_at IS NOT NULL OR (p.anchor_policy = 'PREFERRED' AND p.anchor_deadline <= $2))))
-       ORDER BY p.id FOR UPDATE OF p`,
-      [batch, now],
-    );
-    // A statement of its own, so that it sees the drafts of whoever held the locks: drafted twice, a proof would stop its tenant's drains.
-    await tx.query(
-      `INSERT INTO licence_queue (tenant_id, received_at, proof_id, org_unit_id, batch_id)
-       SELECT p.tenant_id, p.received_at, p.id, p.org_unit_id, $1 FROM proofs p
-       WHERE p.id = ANY ($2::uuid[]) AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id) ON CONFLICT (proof_id) DO NOTHING`,
-      [batch, ready.map(({ id }) => id)],
-    );
-    const { rows } = await tx.query<{ tenant_id: TenantId }>(
-      'SELECT DISTINCT tenant_id FROM licence_queue WHERE batch_id = $1 ORDER BY tenant_id',
-      [batch],
-    );
-    return rows.map((row) => row.tenant_id);
-  });
+export async function queueForLicence(
+  db: Db,
+  batch: BatchId,
+  now: string,
+  step: <T>(work: () => Promise<T>) => Promise<T> = (work) => work(),
+): Promise<readonly TenantId[]> {
+  const { rows: places } = await db.query<{ count: number }>(
+    'SELECT coalesce(max(ordinal) + 1, 0) AS count FROM seals WHERE batch_id = $1',
+    [batch],
+  );
+  const count = places[0]?.count ?? 0;
+  for (let from = 0; from < count; from += QUEUE_CHUNK)
+    await step(() => inTransaction(db, (tx) => queueChunk(tx, batch, now, from)));
+  const { rows } = await db.query<{ tenant_id: TenantId }>(
+    'SELECT DISTINCT tenant_id FROM licence_queue WHERE batch_id = $1 ORDER BY tenant_id',
+    [batch],
+  );
+  return rows.map((row) => row.tenant_id);
+}
+
+async function queueChunk(tx: Tx, batch: BatchId, now: string, from: number): Promise<void> {
+  // The row lock decides between the anchor, the deadline and a cancellation.
+  const { rows: ready } = await tx.query<{ id: ProofId }>(
+    `SELECT p.id FROM seals s JOIN proofs p ON p.id = s.proof_id
+     WHERE s.batch_id = $1 AND s.ordinal >= $3 AND s.ordinal < $4 AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)
+       AND (p.state = 'ANCHORED' OR (p.state = 'TIMESTAMPED' AND (p.anchor_policy = 'NONE' OR p.released_at IS NOT NULL OR (p.anchor_policy = 'PREFERRED' AND p.anchor_deadline <= $2))))
+     ORDER BY p.id FOR UPDATE OF p`,
+    [batch, now, from, from + QUEUE_CHUNK],
+  );
+  if (ready.length === 0) return;
+  // A statement of its own, so that it sees the drafts of whoever held the locks: drafted twice, a proof would stop its tenant's drains.
+  await tx.query(
+    `INSERT INTO licence_queue (tenant_id, received_at, proof_id, org_unit_id, batch_id)
+     SELECT p.tenant_id, p.received_at, p.id, p.org_unit_id, $1 FROM proofs p
+     WHERE p.id = ANY ($2::uuid[]) AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id) ON CONFLICT (proof_id) DO NOTHING`,
+    [batch, ready.map(({ id }) => id)],
+  );
 }
 
 /**

@@ -6,6 +6,7 @@ export type Channel =
   | 'proofline_intake'
   | 'proofline_outbox'
   | 'proofline_leaf'
+  | 'proofline_sealed'
   | 'proofline_stampable'
   | 'proofline_done'
   | 'proofline_commands'

@@ -9,8 +9,8 @@ import { statesBefore } from '../domain/states.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
 import { appendTimeline, describeMoved } from './timeline.ts';
 
-/** Proofs that one transaction freezes or seals: some 100 ms of work, which a small batch may have to wait for. */
-export const SEAL_CHUNK = 500;
+/** Proofs that one transaction freezes or seals: some 50 ms of work, which a small batch may have to wait for. */
+export const SEAL_CHUNK = 250;
 
 interface UnfrozenRow {
   readonly id: ProofId;

@@ -3,7 +3,7 @@ import { type Channel, listen } from './listen.ts';
 import type { Db } from './pool.ts';
 
 export interface Wake {
-  /** Resolves at the first ring since the last call, after `timeoutMs`, or when `signal` aborts. */
+  /** Resolves at the first ring since the last call, after `timeoutMs`, or when `signal` aborts; at once where there is no time to wait. */
   wait(timeoutMs: number, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
@@ -18,7 +18,7 @@ export function createWake(db: Db, channel: Channel): Wake {
   });
   return {
     async wait(timeoutMs, signal) {
-      if (!isRung && !signal.aborted) {
+      if (!isRung && !signal.aborted && timeoutMs > 0) {
         await new Promise<void>((resolve) => {
           const done = (): void => {
             clearTimeout(timer);

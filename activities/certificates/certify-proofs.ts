@@ -57,7 +57,7 @@ export function createCertification(deps: CertificateDeps) {
     async certifyProofs({ batchId }: CertifyProofsInput): Promise<CertifyProofsResult> {
       const batch = batchId as BatchId;
       const lane = (await findBatch(db, batch)).isLarge ? bulkLane : OPEN_LANE;
-      let tenants = await lane.step(() => queueForLicence(db, batch, clock.nowMicros()));
+      let tenants = await queueForLicence(db, batch, clock.nowMicros(), lane.step);
       do {
         tenants = await serveRound(batch, tenants, lane);
         await signDrafts(batch, lane);

@@ -87,6 +87,7 @@ export async function runIntegration(deps: IntegrationDeps, control: Integration
   const { signal } = control;
   const endMs = clock.nowMs() + (control.runForMs ?? Number.POSITIVE_INFINITY);
   const wake = deps.wake ?? createWake(deps.db, 'proofline_leaf');
+  const sealed = createWake(deps.db, 'proofline_sealed');
   const seen = { size: 0n, leaves: 0, checkpoints: 0, failing: undefined as string | undefined };
   const beat = (): void =>
     control.heartbeat({ size: seen.size.toString(), ...(seen.failing === undefined ? {} : { failing: seen.failing }) });
@@ -138,17 +139,23 @@ export async function runIntegration(deps: IntegrationDeps, control: Integration
         continue;
       }
       if (isIdle) await wake.wait(Math.max(checkpointIntervalMs, IDLE_POLL_MS), signal);
-      else await sleep(restAfter(performance.now() - startedMs, checkpointIntervalMs), signal);
+      else {
+        const tookMs = performance.now() - startedMs;
+        await sleep(checkpointIntervalMs - tookMs, signal);
+        await sealed.wait(thriftAfter(tookMs, checkpointIntervalMs), signal);
+      }
     }
   } finally {
     clearInterval(beating);
     if (deps.wake === undefined) await wake.close();
+    await sealed.close();
   }
   return { size: seen.size.toString(), leaves: seen.leaves, checkpoints: seen.checkpoints };
 }
 
-function restAfter(tookMs: number, checkpointIntervalMs: number): number {
-  return Math.max(checkpointIntervalMs, Math.min(STEP_SHARE * tookMs, BUSY_INTERVAL_MS)) - tookMs;
+/** The rest beyond the least interval. Whoever completes a batch need not wait for it. */
+function thriftAfter(tookMs: number, checkpointIntervalMs: number): number {
+  return Math.min(STEP_SHARE * tookMs, BUSY_INTERVAL_MS) - Math.max(checkpointIntervalMs, tookMs);
 }
 
 /**
