@@ -128,6 +128,8 @@ export function operateAnchors<Summary extends { readonly size: bigint }>(
         return;
       }
       await sleep(LOOK_EVERY_MS);
+      // The client left; what it asked for stands.
+      if (res.closed) return;
     }
   }
 
