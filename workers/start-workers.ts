@@ -5,10 +5,10 @@ import { keepAlive } from './keep-alive.ts';
 import { translateErrors } from './translate-errors.ts';
 
 /**
- * Activities under way at once, by pool: enough for `maxUnsealedBatches`, the loops and large batches that wait for each
- * other, bounded by the database.
+ * Activities under way at once, by pool: bounded by the database, but enough of `signer` that large batches which wait for
+ * each other leave room to small ones.
  */
-const CONCURRENCY: Readonly<Partial<Record<Pool, number>>> = { signer: 48, store: 8, timestamp: 4, ledger: 8 };
+const CONCURRENCY: Readonly<Partial<Record<Pool, number>>> = { signer: 128, store: 8, timestamp: 4, ledger: 8 };
 /** Activities get this long to end by themselves; heartbeats then tell Temporal that they are gone. */
 const GRACE_MS = 10_000;
 

@@ -29,8 +29,9 @@ const LOOP = {
 } as const;
 
 export const POLICIES = {
-  sealBatch: { pool: 'signer', startToCloseMs: 120_000, heartbeatMs: 10_000, ...FAST },
-  certifyProofs: { pool: 'signer', startToCloseMs: 120_000, heartbeatMs: 10_000, ...FAST },
+  // Large batches wait for each other and give way to small ones: a hundred that an anchor wakes at once take minutes.
+  sealBatch: { pool: 'signer', startToCloseMs: 600_000, heartbeatMs: 10_000, ...FAST },
+  certifyProofs: { pool: 'signer', startToCloseMs: 600_000, heartbeatMs: 10_000, ...FAST },
   integrateLog: { pool: 'signer', ...LOOP },
   stampLog: { pool: 'timestamp', ...LOOP },
   // Two authorities that hang take 20 s and their lists 10 s.
