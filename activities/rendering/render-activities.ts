@@ -100,9 +100,10 @@ export function createRendering(deps: RenderDeps) {
    * In good time before the authority's certificate ends. One that ends soon is renewed at half of its rest, in the hope of
    * another by then: never at once, or renewals would follow each other without end.
    */
+  /** Whole milliseconds. */
   function renewInMs(endsAt: string): number {
     const restMs = Date.parse(endsAt) - clock.nowMs();
-    return Math.max(restMs - deps.renewBeforeMs, restMs / 2, LEAST_RENEWAL_MS);
+    return Math.max(restMs - deps.renewBeforeMs, Math.floor(restMs / 2), LEAST_RENEWAL_MS);
   }
 
   /** Whose lists are wanted: the last token's authority, and of B-T the signer too. */
