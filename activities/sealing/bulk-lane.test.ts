@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { type BulkLaneDeps, createBulkLane } from './bulk-lane.ts';
+import { type BulkLaneDeps, createBulkLane, QUIET_MS } from './bulk-lane.ts';
 
 /** A lane over a clock that only pauses and chunks move. */
 function createScene(change: Partial<BulkLaneDeps> = {}) {
@@ -24,10 +24,17 @@ function createScene(change: Partial<BulkLaneDeps> = {}) {
 }
 
 describe('the lane of large batches', () => {
-  it('takes one chunk at a time, in the order of asking', async () => {
-    const { lane } = createScene();
+  it.each([
+    ['two chunks at a time while no small batch comes for long', false, 2],
+    ['one at a time once a small batch was seen', true, 1],
+  ])('takes %s, in the order of asking', async (_, isSmallSeen, places) => {
+    const { scene, lane, chunkOf } = createScene();
+    if (isSmallSeen) {
+      scene.smallUntilMs = 1;
+      await chunkOf(QUIET_MS - 1)();
+    }
     const started: number[] = [];
-    const ends = Array.from({ length: 3 }, () => Promise.withResolvers<void>());
+    const ends = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
     const steps = ends.map(({ promise }, n) =>
       lane.step(() => {
         started.push(n);
@@ -36,7 +43,7 @@ describe('the lane of large batches', () => {
     );
     for (const [n, { resolve }] of ends.entries()) {
       await new Promise(setImmediate);
-      expect(started).toEqual(Array.from({ length: n + 1 }, (_, i) => i));
+      expect(started).toEqual(Array.from({ length: Math.min(4, n + places) }, (_, i) => i));
       resolve();
       await steps[n];
     }
