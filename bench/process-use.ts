@@ -1,5 +1,6 @@
 /** What the parts of the system use, from /proc (Linux): CPU of a process and all it started, memory by shares. */
 import { readdir, readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 
 /** Clock ticks a second: USER_HZ, 100 on every Linux that Node runs on. */
 const TICKS = 100;
@@ -49,6 +50,12 @@ export function cpuBetween(
   return [...after]
     .map(([part, use]) => [part, use.cpuSeconds - (before.get(part)?.cpuSeconds ?? 0)] as const)
     .sort((a, b) => b[1] - a[1]);
+}
+
+/** What the cores allow: all of their time, spent on `done` things as it was between two readings. */
+export function boundByCores(cpu: ReturnType<typeof cpuBetween>, done: number): { msEach: number; perSecond: number } {
+  const seconds = cpu.reduce((sum, [, spent]) => sum + spent, 0);
+  return { msEach: (seconds * 1000) / done, perSecond: (done * availableParallelism()) / seconds };
 }
 
 async function readStats(): Promise<Map<number, Stat>> {

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import type { BenchContext, Section } from '../figure.ts';
 import { measureBareWorkflow } from '../load/bare-workflow.ts';
 import type { JobResult } from '../load/job.ts';
@@ -56,6 +57,7 @@ export async function measureSingles(context: BenchContext): Promise<Section> {
     table,
     notes: [
       `Aim ≥ 2,000/s at 2,000 clients and ≥ 50 times the bare workflow: best ${show(best)}/s, ${show(best / bareBest)} times.`,
+      `Bound by the cores at 1,000 clients and more: a proof costs the sum of its row, on ${availableParallelism()} of them. At 10 and 100 clients everybody waits for the token of the next timestamp window (1 s).`,
     ],
   };
 }
