@@ -1,10 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { freePort } from '../local/stack/ports.ts';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
 import { seedTenant } from '../test/support/seed.ts';
 import { clientOf } from './test-client.ts';
-import { freePort, settingsOf, startApiProcess, untilReady } from './test-process.ts';
+import { settingsOf, startApiProcess, untilReady } from './test-process.ts';
 
 let database: TestDatabase;
 let running: ChildProcess | undefined;

@@ -1,7 +1,7 @@
 /** The API as a process of its own, for tests: its settings over a test's database, and its start. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../local/stack/ports.ts';
 import type { TestDatabase } from '../test/support/database.ts';
 import { until } from '../test/support/until.ts';
 
@@ -34,14 +34,3 @@ export async function untilReady(metricsPort: string | undefined): Promise<void>
     );
   await until(status, (code) => code === 200);
 }
-
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const probe = createServer().once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() =>
-        typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port')),
-      );
-    });
-  });

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -14,6 +13,7 @@ import { systemClock } from '../../domain/clock.ts';
 import { buildAnchorMessage } from '../../domain/ledger/anchor-message.ts';
 import { until } from '../../test/support/until.ts';
 import { type RunningSigner, startSigner } from '../signer/start-signer.ts';
+import { freePort } from '../stack/ports.ts';
 
 let folder: string;
 let signer: RunningSigner;
@@ -21,15 +21,6 @@ let client: Signer;
 let child: ChildProcess;
 let port: number;
 const clock = systemClock();
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port: free } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return free;
-}
 
 /** Starts the process and waits until its mirror answers. */
 async function startProcess(): Promise<void> {

@@ -3,18 +3,29 @@ import { createServer } from 'node:net';
 import { findProcess } from './find-process.ts';
 import { runCommand } from './run-command.ts';
 
-/** A loopback TCP port that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() =>
-        typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port')),
-      );
-    });
-  });
+/**
+ * Below 32768, where Linux, macOS and Windows begin to hand out ports to outgoing connections: a port chosen among those
+ * may be some client's by the time its server listens.
+ */
+const FIRST_PORT = 16_384;
+const LAST_PORT = 32_767;
+
+/** Ports of one process before it comes to those of its neighbour: a whole local system takes 26. */
+const PORTS_PER_PROCESS = 64;
+
+let chosen = 0;
+
+/**
+ * A free loopback TCP port that this process has not chosen before. Processes that start side by side choose in stretches of their own,
+ * so none is given what the other was given and does not listen on yet. Throws where every port is taken.
+ */
+export async function freePort(): Promise<number> {
+  const ports = LAST_PORT - FIRST_PORT + 1;
+  for (let tried = 0; tried < ports; tried++) {
+    const port = FIRST_PORT + ((process.pid * PORTS_PER_PROCESS + chosen++) % ports);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`no port from ${FIRST_PORT} to ${LAST_PORT} is free`);
 }
 
 /** Refuses ports that somebody listens on. Throws one error that names each, what wanted it, and who has it. */

@@ -22,7 +22,7 @@ export type StackPorts = Readonly<Record<PortName, number>>;
 /** Where pools beyond the first have their metrics when each is a process of its own. */
 const SPLIT_METRICS_FROM = 9471;
 
-/** The default ports, shifted; or with `any`, free ones chosen by the system. */
+/** The default ports, shifted; or with `any`, free ones. */
 export async function choosePorts(base: number | 'any'): Promise<StackPorts> {
   const entries: [PortName, number][] = [];
   for (const [name, port] of Object.entries(DEFAULT_PORTS) as [PortName, number][]) {
@@ -31,7 +31,7 @@ export async function choosePorts(base: number | 'any'): Promise<StackPorts> {
   return Object.fromEntries(entries) as Record<PortName, number>;
 }
 
-/** Where `count` pools beyond the first have their metrics: shifted, or with `any`, free ports chosen by the system. */
+/** Where `count` pools beyond the first have their metrics: shifted, or with `any`, free ports. */
 export async function choosePoolPorts(base: number | 'any', count: number): Promise<readonly number[]> {
   const ports: number[] = [];
   for (let i = 0; i < count; i++) ports.push(base === 'any' ? await freePort() : SPLIT_METRICS_FROM + base + i);
