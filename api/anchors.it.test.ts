@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { systemClock } from '../domain/clock.ts';
 import { abandonSuspect, allowRetry, readPendingCommand, refuseAnchorCommand } from '../store/anchor-commands.ts';
 import { findAuditBreak } from '../store/audit.ts';
-import { formBatch } from '../store/batches.ts';
+import { formBatch } from '../store/form-batch.ts';
 import { publishInstance } from '../store/instance.ts';
 import { coverLeaves, seedQueuedProofs } from '../test/support/queued-proofs.ts';
 import { type SeededTenant, seedOperatorKey, seedTenant } from '../test/support/seed.ts';

@@ -4,7 +4,8 @@ import type { BatchId, ProofId, SubmissionId } from '../domain/ids.ts';
 import { acceptProofs } from '../test/support/accepted.ts';
 import { useBatches } from '../test/support/batches.ts';
 import { seedTenant } from '../test/support/seed.ts';
-import { formBatch, lookForJoiners, takeJoiners } from './batches.ts';
+import { lookForJoiners, takeJoiners } from './batch-joiners.ts';
+import { formBatch } from './form-batch.ts';
 import { inTransaction } from './pool.ts';
 import { freezeStatements, readUnsealed, SEAL_CHUNK, storeSeals } from './seals.ts';
 

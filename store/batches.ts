@@ -1,18 +1,10 @@
-import { type BatchId, type SubmissionId, type TenantId, workflowIds } from '../domain/ids.ts';
-import type { AnchorPolicy, AnchorWindow } from '../domain/states.ts';
+import { type BatchId, workflowIds } from '../domain/ids.ts';
+import type { AnchorPolicy } from '../domain/states.ts';
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
-import { joinBatch, takeRetries } from './retries.ts';
 
-/** Proofs that one batch carries, unless it is one submission above `LONE_SUBMISSION`. */
-export const BATCH_CAPACITY = 2_000;
 /** A submission with more proofs than this travels alone. */
 export const LONE_SUBMISSION = 1_000;
-/**
- * Of those, so many are sealed at once: two keep the signer and the store busy, and whoever sends a hundred thousand
- * proofs leaves the other places before the seal to everybody else.
- */
-const MAX_LONE_BATCHES = 2;
 /** Tenant ids shown in Temporal; beyond these `many` stands for all. */
 const SHOWN_TENANTS = 16;
 
@@ -27,156 +19,14 @@ export interface BatchStart {
   readonly mayGrow?: boolean;
 }
 
-// A loose index scan finds the heads of all (class, tenant), so that a backlog of a million rows costs no more than its
-// tenants. Of the class whose turn it is submissions are read in rounds, one of each tenant a round, and no more rounds
-// than fill a batch: a recursive query runs as far as it is read. Places before the seal are shared between classes,
-// those of large submissions between tenants: no flood takes each place that comes free. Within a batch each tenant's
-// submissions stand where their proofs, summed up, put them: whoever asks for no more than an equal share is in it,
-// however many large submissions of others wait. So that those starve no more than they let starve, one of the heads
-// above half such a share goes before all, by lot ($7): the age of a head would give it to the oldest backlog until that
-// is gone. Those who join a batch of a given class ($3, $4) stand in that order without a lot: the next batch may begin
-// with whoever was too large for the room left.
-const TAKE = `
-  WITH RECURSIVE heads AS (
-    (SELECT anchor_policy, anchor_window, tenant_id, received_at, submission_id, proof_count FROM submission_queue
-     ORDER BY anchor_policy, anchor_window, tenant_id, received_at, submission_id LIMIT 1)
-    UNION ALL
-    SELECT n.* FROM heads h, LATERAL (
-      SELECT q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at, q.submission_id, q.proof_count FROM submission_queue q
-      WHERE (q.anchor_policy, q.anchor_window, q.tenant_id) > (h.anchor_policy, h.anchor_window, h.tenant_id)
-      ORDER BY q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at, q.submission_id LIMIT 1) n
-  ), unsealed AS MATERIALIZED (
-    SELECT b.anchor_policy, b.anchor_window, b.joinable_until, CASE WHEN m.proof_count > $2 THEN m.tenant_id END AS lone_tenant
-    FROM batches b LEFT JOIN LATERAL (SELECT s.tenant_id, s.proof_count FROM submissions s WHERE s.batch_id = b.id LIMIT 1) m ON true
-    WHERE b.state = 'FORMED'
-  ), turn AS MATERIALIZED (
-    SELECT anchor_policy, anchor_window, proof_count > $2 AND $6 AS alone FROM heads h
-    WHERE CASE WHEN $3::anchor_policy IS NOT NULL THEN h.anchor_policy = $3 AND h.anchor_window = $4
-      WHEN h.proof_count > $2 THEN $6
-      ELSE NOT EXISTS (SELECT FROM unsealed u WHERE u.joinable_until > $5 AND u.anchor_policy = h.anchor_policy AND u.anchor_window = h.anchor_window) END
-    ORDER BY CASE WHEN $3 IS NULL THEN (
-        SELECT count(*) FROM unsealed u WHERE CASE WHEN h.proof_count > $2 THEN u.lone_tenant = h.tenant_id
-          ELSE u.lone_tenant IS NULL AND u.anchor_policy = h.anchor_policy AND u.anchor_window = h.anchor_window END) END,
-      received_at LIMIT 1
-  ), leader AS MATERIALIZED (
-    SELECT h.submission_id FROM turn t, heads h
-    WHERE $3 IS NULL AND CASE WHEN t.alone THEN h.proof_count > $2
-      ELSE h.proof_count <= $2 AND h.anchor_policy = t.anchor_policy AND h.anchor_window = t.anchor_window END
-    ORDER BY CASE WHEN t.alone THEN (SELECT count(*) FROM unsealed u WHERE u.lone_tenant = h.tenant_id)
-      ELSE (2 * h.proof_count * count(*) OVER () <= $1)::int END, md5(h.tenant_id || $7::text) LIMIT 1
-  ), asking AS (
-    SELECT h.tenant_id, h.received_at, h.submission_id, h.proof_count, CASE WHEN h.proof_count <= $2 THEN h.proof_count ELSE 0 END::bigint AS asked
-    FROM turn t JOIN heads h USING (anchor_policy, anchor_window) WHERE NOT t.alone
-    UNION ALL
-    SELECT n.tenant_id, n.received_at, n.submission_id, n.proof_count, a.asked + n.proof_count
-    FROM asking a, turn t, LATERAL (
-      SELECT q.* FROM submission_queue q
-      WHERE (q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at, q.submission_id)
-        > (t.anchor_policy, t.anchor_window, a.tenant_id, a.received_at, a.submission_id) AND q.proof_count <= $2
-      ORDER BY q.anchor_policy, q.anchor_window, q.tenant_id, q.received_at, q.submission_id LIMIT 1) n
-    WHERE a.asked < $1 AND n.tenant_id = a.tenant_id AND n.anchor_policy = t.anchor_policy AND n.anchor_window = t.anchor_window
-  ), waiting AS MATERIALIZED (
-    SELECT * FROM asking LIMIT $1 + (SELECT count(*) FROM heads)
-  ), placed AS (
-    SELECT w.submission_id, sum(w.proof_count) OVER (
-      ORDER BY l.submission_id NULLS LAST, w.asked, w.received_at, w.submission_id ROWS UNBOUNDED PRECEDING) AS running
-    FROM waiting w LEFT JOIN leader l USING (submission_id) WHERE w.proof_count <= $2
-  )
-  DELETE FROM submission_queue WHERE submission_id = ANY (ARRAY(
-    SELECT submission_id FROM placed WHERE running <= $1 UNION ALL SELECT l.submission_id FROM turn, leader l WHERE alone))
-  RETURNING submission_id, tenant_id, proof_count, anchor_policy, anchor_window`;
-
-interface TakenRow {
-  readonly submission_id: SubmissionId;
-  readonly tenant_id: TenantId;
-  readonly proof_count: number;
-  readonly anchor_policy: AnchorPolicy;
-  readonly anchor_window: AnchorWindow;
+/** The tenants of a batch as Temporal shows them. */
+export function shownTenants(all: readonly string[]): readonly string[] {
+  const distinct = [...new Set(all)];
+  return distinct.length > SHOWN_TENANTS ? ['many'] : distinct;
 }
 
-/** One at a time takes from the queue. */
-async function tryTakeTurn(tx: Tx): Promise<boolean> {
-  const { rows } = await tx.query("SELECT pg_try_advisory_xact_lock(hashtext('proofline.form_batch')) AS held");
-  return rows[0].held;
-}
-
-/**
- * Forms one batch of what waits, if fewer than `maxUnsealed` are before their seal, and owes its start to Temporal:
- * all in one transaction. The class with the fewest batches there comes first, the one that waits longest among equals;
- * one that has a batch to join until after `notJoinableAt` is left to that batch. One former at a time; another finds
- * `busy`. `formed-lone` is of a large submission. Locks: the advisory lock, then queue rows.
- */
-export function formBatch(
-  db: Db,
-  options: {
-    readonly newId: () => string;
-    readonly now: string;
-    readonly maxUnsealed: number;
-    /** RFC 3339. Until when others may join the batch; without it, its members are final. */
-    readonly joinableUntil?: string | undefined;
-    /** RFC 3339; `now` unless given. Later, so that a successor begins before its predecessor is shut. */
-    readonly notJoinableAt?: string | undefined;
-  },
-): Promise<'formed' | 'formed-lone' | 'nothing' | 'full' | 'busy'> {
-  return inTransaction(db, async (tx) => {
-    if (!(await tryTakeTurn(tx))) return 'busy';
-    const { rows: unsealed } = await tx.query(
-      `SELECT count(*)::int AS n, coalesce(bool_or(of_retries), false) AS retrying,
-         count(*) FILTER (WHERE $2 < (SELECT s.proof_count FROM submissions s WHERE s.batch_id = b.id LIMIT 1))::int AS lone
-       FROM (SELECT id, of_retries FROM batches WHERE state = 'FORMED' LIMIT $1) b`,
-      [options.maxUnsealed, LONE_SUBMISSION],
-    );
-    if (unsealed[0].n >= options.maxUnsealed) return 'full';
-    // Retries hold at most one place before the seal, however many there are: they delay nobody by more than their batch.
-    const retries = unsealed[0].retrying ? undefined : await takeRetries(tx, BATCH_CAPACITY);
-    const id = options.newId() as BatchId;
-    if (retries !== undefined) {
-      const batch = await insertBatch(
-        tx,
-        { id, ...retries, proofCount: retries.proofs.length, ofRetries: true, joinableUntil: undefined },
-        options.now,
-      );
-      await joinBatch(tx, batch, retries.proofs);
-      return 'formed';
-    }
-    const { rows: taken } = await tx.query<TakenRow>(TAKE, [
-      BATCH_CAPACITY,
-      LONE_SUBMISSION,
-      null,
-      null,
-      options.notJoinableAt ?? options.now,
-      unsealed[0].lone < MAX_LONE_BATCHES,
-      id,
-    ]);
-    const first = taken[0];
-    if (first === undefined) return 'nothing';
-    const submissions = taken.map((row) => row.submission_id);
-    const proofCount = countProofs(taken);
-    const isLone = first.proof_count > LONE_SUBMISSION;
-    const batch = await insertBatch(
-      tx,
-      {
-        id,
-        anchorPolicy: first.anchor_policy,
-        anchorWindow: first.anchor_window,
-        proofCount,
-        tenants: taken.map((row) => row.tenant_id),
-        submissions,
-        ofRetries: false,
-        joinableUntil: isLone || proofCount >= BATCH_CAPACITY ? undefined : options.joinableUntil,
-      },
-      options.now,
-    );
-    await tx.query('UPDATE submissions SET batch_id = $1 WHERE id = ANY ($2::uuid[])', [batch, submissions]);
-    return isLone ? 'formed-lone' : 'formed';
-  });
-}
-
-function countProofs(taken: readonly TakenRow[]): number {
-  return taken.reduce((sum, row) => sum + row.proof_count, 0);
-}
-
-const IS_LARGE = `(b.proof_count > ${LONE_SUBMISSION} AND EXISTS (SELECT FROM submissions s WHERE s.batch_id = b.id AND s.proof_count > ${LONE_SUBMISSION}))`;
+/** SQL over a row `b` of batches: it carries a submission above `LONE_SUBMISSION`, and so no other. */
+export const IS_LARGE = `coalesce((SELECT m.proof_count > ${LONE_SUBMISSION} FROM submissions m WHERE m.batch_id = b.id LIMIT 1), false)`;
 
 /** What whoever begins to work on a batch finds. */
 export interface FoundBatch {
@@ -207,92 +57,6 @@ export async function isSmallUnderWay(db: Db, since: string): Promise<boolean> {
   return rows[0]?.found === true;
 }
 
-/** Whether somebody waits who may join the batch: `shut` once its time is over or it is full. A cheap look before `takeJoiners`. */
-export async function lookForJoiners(
-  db: Db,
-  { batch, now }: { readonly batch: BatchId; readonly now: string },
-): Promise<'some' | 'none' | 'shut'> {
-  const { rows } = await db.query<{ waits: boolean }>(
-    `SELECT EXISTS (SELECT FROM submission_queue q WHERE q.anchor_policy = b.anchor_policy AND q.anchor_window = b.anchor_window) AS waits
-     FROM batches b WHERE b.id = $1 AND b.state = 'FORMED' AND b.joinable_until > $2`,
-    [batch, now],
-  );
-  if (rows[0] === undefined) return 'shut';
-  return rows[0].waits ? 'some' : 'none';
-}
-
-/**
- * Adds to a joinable batch what waits of its class, up to its capacity. Returns the submissions that joined. Locks: the
- * advisory lock, queue rows, the batch row. Key (submission): it leaves the queue once.
- */
-export async function takeJoiners(
-  tx: Tx,
-  { batch, now }: { readonly batch: BatchId; readonly now: string },
-): Promise<readonly SubmissionId[]> {
-  if (!(await tryTakeTurn(tx))) return [];
-  const { rows: open } = await tx.query<{ anchor_policy: string; anchor_window: string; room: number }>(
-    `SELECT anchor_policy, anchor_window, $3::int - proof_count AS room FROM batches
-     WHERE id = $1 AND state = 'FORMED' AND joinable_until > $2 FOR UPDATE`,
-    [batch, now, BATCH_CAPACITY],
-  );
-  if (open[0] === undefined) return [];
-  const { anchor_policy, anchor_window, room } = open[0];
-  const { rows: taken } = await tx.query<TakenRow>(TAKE, [
-    room,
-    LONE_SUBMISSION,
-    anchor_policy,
-    anchor_window,
-    null,
-    false,
-    null,
-  ]);
-  const submissions = taken.map((row) => row.submission_id);
-  // Shut when it is full, or has too little room for the next: whoever waits behind it is the relay's again.
-  const { rows: kept } = await tx.query<{ is_open: boolean }>(
-    `WITH joined AS (UPDATE submissions SET batch_id = $1 WHERE id = ANY ($4::uuid[]) RETURNING anchor_deadline)
-     UPDATE batches b SET proof_count = proof_count + $2, anchor_deadline = least(b.anchor_deadline, j.deadline),
-       joinable_until = CASE WHEN proof_count + $2 < $3 AND ($2 > 0 OR $3 - proof_count >= $5) THEN joinable_until END
-     FROM (SELECT min(anchor_deadline) AS deadline FROM joined) j WHERE b.id = $1 RETURNING joinable_until IS NOT NULL AS is_open`,
-    [batch, countProofs(taken), BATCH_CAPACITY, submissions, LONE_SUBMISSION],
-  );
-  if (kept[0]?.is_open !== true) await tx.query("SELECT pg_notify('proofline_intake', '')");
-  return submissions;
-}
-
-/** Nobody joins the batch from here on. Key (batch). */
-export async function shutBatch(db: Db, batch: BatchId): Promise<void> {
-  await db.query('UPDATE batches SET joinable_until = NULL WHERE id = $1 AND joinable_until IS NOT NULL', [batch]);
-}
-
-interface NewBatch {
-  readonly id: BatchId;
-  readonly anchorPolicy: AnchorPolicy;
-  readonly anchorWindow: AnchorWindow;
-  readonly proofCount: number;
-  readonly tenants: readonly TenantId[];
-  readonly submissions: readonly SubmissionId[];
-  readonly ofRetries: boolean;
-  /** RFC 3339; absent where the members are final. */
-  readonly joinableUntil: string | undefined;
-}
-
-/** The batch row and the start that it owes to Temporal. */
-async function insertBatch(tx: Tx, batch: NewBatch, now: string): Promise<BatchId> {
-  const { id: batchId, anchorPolicy, anchorWindow, proofCount, ofRetries, joinableUntil } = batch;
-  await tx.query(
-    `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, of_retries, anchor_deadline, formed_at, joinable_until)
-     SELECT $1, $2, $3, $4, $5, min(anchor_deadline), $6, $8 FROM submissions WHERE id = ANY ($7::uuid[])`,
-    [batchId, anchorPolicy, anchorWindow, proofCount, ofRetries, now, batch.submissions, joinableUntil ?? null],
-  );
-  const tenantIds = shownTenants(batch.tenants);
-  await enqueueMotion(
-    tx,
-    [startOf({ batchId, generation: 1, proofCount, anchorPolicy, tenantIds, mayGrow: joinableUntil !== undefined })],
-    now,
-  );
-  return batchId;
-}
-
 /** The outbox row that starts a batch's workflow. */
 export function startOf(start: BatchStart): { kind: 'start'; workflowId: string; name: string; payload: BatchStart } {
   return {
@@ -301,11 +65,6 @@ export function startOf(start: BatchStart): { kind: 'start'; workflowId: string;
     name: 'certifyBatch',
     payload: start,
   };
-}
-
-function shownTenants(all: readonly TenantId[]): readonly string[] {
-  const distinct = [...new Set(all)];
-  return distinct.length > SHOWN_TENANTS ? ['many'] : distinct;
 }
 
 /** Whether a batch's evidence is complete for its policy, and when its earliest waiting PREFERRED member gives up. */

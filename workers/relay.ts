@@ -1,11 +1,11 @@
 import { Gauge } from 'prom-client';
 import { toMicros } from '../domain/clock.ts';
 import { countAlarms } from '../store/alarms.ts';
-import { formBatch } from '../store/batches.ts';
 import { startDueLevels } from '../store/certificate-pdfs.ts';
 import { applyPending } from '../store/commands.ts';
 import { wakeOverdue } from '../store/evidence.ts';
 import { expandFilters } from '../store/expand-commands.ts';
+import { formBatch } from '../store/form-batch.ts';
 import { listen } from '../store/listen.ts';
 import { readOutboxLag } from '../store/outbox.ts';
 import type { Db } from '../store/pool.ts';

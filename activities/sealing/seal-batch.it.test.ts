@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../domain/clock.ts';
 import { type RunningSigner, startSigner } from '../../local/signer/start-signer.ts';
-import { formBatch } from '../../store/batches.ts';
+import { formBatch } from '../../store/form-batch.ts';
 import { ensureLog } from '../../store/log.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import { acceptProofs } from '../../test/support/accepted.ts';

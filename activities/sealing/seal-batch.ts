@@ -4,7 +4,8 @@ import type { Clock } from '../../domain/clock.ts';
 import { ProoflineError } from '../../domain/errors.ts';
 import type { BatchId } from '../../domain/ids.ts';
 import { sealHeader, sealSigningInput } from '../../domain/seal.ts';
-import { armBatch, findBatch, lookForJoiners, markSealed, shutBatch, takeJoiners } from '../../store/batches.ts';
+import { lookForJoiners, shutBatch, takeJoiners } from '../../store/batch-joiners.ts';
+import { armBatch, findBatch, markSealed } from '../../store/batches.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import {
   type FrozenUpTo,

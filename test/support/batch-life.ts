@@ -2,13 +2,14 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type { CommandVerb } from '../../domain/commands.ts';
 import type { BatchId, CommandId, ProofId, TenantId } from '../../domain/ids.ts';
 import type { ProofState } from '../../domain/states.ts';
-import { armBatch, closeIfDone, formBatch, markSealed } from '../../store/batches.ts';
+import { armBatch, closeIfDone, markSealed } from '../../store/batches.ts';
 import { queueForLicence, readDrafts, storeCertificates } from '../../store/certificates.ts';
 import { type CommandFilter, readCommands, requestCommands } from '../../store/command-requests.ts';
 import { applyPending } from '../../store/commands.ts';
 import { drainLicences } from '../../store/drain-licences.ts';
 import { advanceEvidence } from '../../store/evidence.ts';
 import { expandFilters } from '../../store/expand-commands.ts';
+import { formBatch } from '../../store/form-batch.ts';
 import { ensureLog, integrateLeaves, storeCheckpointNote } from '../../store/log.ts';
 import { inTransaction } from '../../store/pool.ts';
 import {

@@ -4,7 +4,9 @@ import type { BatchId } from '../domain/ids.ts';
 import type { AnchorPolicy } from '../domain/states.ts';
 import { useBatches } from '../test/support/batches.ts';
 import { type SeededTenant, seedTenant } from '../test/support/seed.ts';
-import { formBatch, markSealed, takeJoiners } from './batches.ts';
+import { takeJoiners } from './batch-joiners.ts';
+import { markSealed } from './batches.ts';
+import { formBatch } from './form-batch.ts';
 import { inTransaction } from './pool.ts';
 
 const world = useBatches();
