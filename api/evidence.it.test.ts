@@ -6,6 +6,7 @@ import type { Bundle, ContractAnchorEntry } from '../domain/bundle.ts';
 import { parseBundle } from '../domain/bundle-parse.ts';
 import { fromBase64Url, utf8 } from '../domain/bytes.ts';
 import { canonicalBytes, canonicalText } from '../domain/canonical-json.ts';
+import { parseCertificate } from '../domain/certificate-parse.ts';
 import { buildHashTree } from '../domain/evidence-record/hash-tree.ts';
 import { verifyEvidenceRecord } from '../domain/evidence-record/verify-record.ts';
 import { longZeroAddress } from '../domain/ledger/checkpoint-registry.ts';
@@ -148,10 +149,15 @@ async function seedEvidence(): Promise<void> {
   const sealed = proofs[3] as Sealed;
   const anchor = { ...entry, checkpoint: late.note, inclusion: late.inclusionOf(3) };
   certified = assemble(instance, { sealed, index: 3, log: early, timestamps: [token], anchors: [anchor] });
+  const { kid, version, payload, signature } = parseCertificate(certified.certificate as string);
+  await db.query("INSERT INTO certificate_templates (id, tenant_id, template) VALUES (1, $1, replace($2, '%', '%%'))", [
+    TENANT,
+    canonicalText(payload),
+  ]);
   await db.query(
-    `INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, payload, timestamp_size, anchor_size, jws, drafted_at)
-     VALUES ($1, $2, $3, 'PL-1', 'CERTIFIED', '{}', 7, 12, $4, now())`,
-    [idOf(3), TENANT, batch, certified.certificate],
+    `INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, template_id, timestamp_size, anchor_size, kid, version, signature, drafted_at)
+     VALUES ($1, $2, $3, 'PL-1', 'CERTIFIED', 1, 7, 12, $4, $5, $6, now())`,
+    [idOf(3), TENANT, batch, kid, version, Buffer.from(signature)],
   );
   for (const key of instance.trust.jwks.keys) {
     await db.query(

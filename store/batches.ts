@@ -129,7 +129,7 @@ export async function closeIfDone(tx: Tx, batch: BatchId, now: string): Promise<
   const { rows } = await tx.query(
     `SELECT
        (SELECT count(*)::int FROM licence_queue WHERE batch_id = $1) AS licence,
-       (SELECT count(*)::int FROM certificates WHERE batch_id = $1 AND jws IS NULL) AS unsigned,
+       (SELECT count(*)::int FROM certificates WHERE batch_id = $1 AND signature IS NULL) AS unsigned,
        (SELECT count(*)::int FROM seals s JOIN proofs p ON p.id = s.proof_id WHERE s.batch_id = $1 AND p.state IN ('RECEIVED', 'SEALED', 'TIMESTAMPED', 'ANCHORED')
           AND NOT EXISTS (SELECT FROM licence_queue q WHERE q.proof_id = p.id) AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)) AS evidence`,
     [batch],

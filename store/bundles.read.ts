@@ -12,11 +12,13 @@ import {
 } from '../domain/bundle.ts';
 import { fromBase64Url, toBase64Url, toHex, utf8 } from '../domain/bytes.ts';
 import { canonicalBytes } from '../domain/canonical-json.ts';
+import { CERTIFICATE_TYP } from '../domain/certificate.ts';
 import type { DigestAlgorithm } from '../domain/digest.ts';
 import { archiveSteps, recordOf } from '../domain/evidence-record/archive-steps.ts';
 import { stepsOfTimestamp } from '../domain/evidence-record/of-timestamp.ts';
 import { writeEvidenceRecord } from '../domain/evidence-record/record.ts';
 import type { ProofId } from '../domain/ids.ts';
+import { formatJws, jwsSigningInput } from '../domain/jws.ts';
 import { formatSeal, keyReference, leafData, sealHeader } from '../domain/seal.ts';
 import type { Statement } from '../domain/statement.ts';
 import type { AnchorPolicy, ProofState } from '../domain/states.ts';
@@ -46,7 +48,16 @@ interface Parts {
   anchor_entry: AnchorEntry | null;
   anchor_size: bigint | null;
   anchor_note: string | null;
+  /** Compact JWS. */
   certificate: string | null;
+}
+
+/** A certificate as it is stored: the JWS without what the payload and the key say already. */
+interface CertificateParts {
+  certificate_payload: string | null;
+  certificate_kid: string | null;
+  certificate_version: number | null;
+  certificate_signature: Uint8Array | null;
 }
 
 /** A proof's evidence; `bundle` is undefined until it is sealed. */
@@ -103,8 +114,15 @@ export async function readStatementRecord(db: Queryable, { statement, seal }: Bu
 
 async function readParts(db: Queryable, id: ProofId, asker: Asker): Promise<Parts | undefined> {
   const source = asker === 'tenant' ? 'read_bundle' : 'public_verify';
-  const { rows } = await db.query<Parts>(`SELECT * FROM ${source}($1)`, [id]);
-  return rows[0];
+  const { rows } = await db.query<Omit<Parts, 'certificate'> & CertificateParts>(`SELECT * FROM ${source}($1)`, [id]);
+  return rows[0] && { ...rows[0], certificate: composeCertificate(rows[0]) };
+}
+
+function composeCertificate(parts: CertificateParts): string | null {
+  const { certificate_payload: payload, certificate_kid: kid, certificate_version: version } = parts;
+  if (payload === null || kid === null || version === null || parts.certificate_signature === null) return null;
+  const input = jwsSigningInput(CERTIFICATE_TYP, 'ES256', kid, version, utf8.encode(payload));
+  return formatJws(input, parts.certificate_signature);
 }
 
 async function assembleBundle(db: Queryable, origin: string, parts: Parts): Promise<Bundle | undefined> {

@@ -18,7 +18,7 @@ export async function ensureLevel(
 ): Promise<string | undefined> {
   const { rows } = await db.query<{ requested_at: string }>(
     `INSERT INTO certificate_pdfs AS p (proof_id, level, tenant_id, requested_at, due_at, started_at)
-     SELECT proof_id, $2, tenant_id, $3, $3, $3 FROM certificates WHERE proof_id = $1 AND jws IS NOT NULL
+     SELECT proof_id, $2, tenant_id, $3, $3, $3 FROM certificates WHERE proof_id = $1 AND signature IS NOT NULL
      ON CONFLICT (proof_id, level) DO UPDATE SET started_at = coalesce(p.started_at, $3) RETURNING requested_at`,
     [proof, level, now],
   );

@@ -21,12 +21,12 @@ export async function readCertificateSource(
   proof: ProofId,
 ): Promise<CertificateSource | undefined> {
   const { rows } = await db.query(
-    `SELECT c.payload, t.name, t.language, t.brand, s.self_operated, a.entry FROM certificates c
+    `SELECT v.payload, t.name, t.language, t.brand, s.self_operated, a.entry FROM certificates c JOIN certificate_payloads v ON v.proof_id = c.proof_id
      JOIN tenants t ON t.id = c.tenant_id
      JOIN timestamps s ON s.origin = $1 AND s.size = c.timestamp_size
      LEFT JOIN leaves l ON l.proof_id = c.proof_id AND c.anchor_size IS NULL
      LEFT JOIN LATERAL (SELECT entry FROM anchors WHERE origin = $1 AND state = 'VERIFIED' AND size > l.index ORDER BY size LIMIT 1) a ON true
-     WHERE c.proof_id = $2 AND c.jws IS NOT NULL`,
+     WHERE c.proof_id = $2 AND c.signature IS NOT NULL`,
     [origin, proof],
   );
   const [row] = rows;

@@ -16,8 +16,8 @@ describe('queueing for a licence', () => {
     const queueing = queueForLicence(world.db, batch, world.now());
     await drain.waiter();
     await drain.query(
-      `INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, payload, timestamp_size, drafted_at)
-       VALUES ($1, $2, $3, 'PL-1', 'CERTIFIED_NO_ANCHOR', '{}', 1, now())`,
+      `INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, template_id, timestamp_size, drafted_at)
+       VALUES ($1, $2, $3, 'PL-1', 'CERTIFIED_NO_ANCHOR', 0, 1, now())`,
       [proofIds[0], a.tenantId, batch],
     );
     await drain.commit();

@@ -82,21 +82,27 @@ export interface Draft {
 /** The next drafts of the batch without a signature, in proof order; only those behind `after`, if given. */
 export async function readDrafts(db: Db, batch: BatchId, after?: ProofId): Promise<readonly Draft[]> {
   const { rows } = await db.query<Draft>(
-    'SELECT proof_id AS "proofId", payload FROM certificates WHERE batch_id = $1 AND jws IS NULL AND proof_id > $3::uuid ORDER BY proof_id LIMIT $2',
+    `SELECT d.proof_id AS "proofId", v.payload
+     FROM (SELECT proof_id FROM certificates WHERE batch_id = $1 AND signature IS NULL AND proof_id > $3::uuid ORDER BY proof_id LIMIT $2) d,
+       LATERAL (SELECT payload FROM certificate_payloads v WHERE v.proof_id = d.proof_id OFFSET 0) v
+     ORDER BY d.proof_id`,
     [batch, CERTIFICATE_CHUNK, after ?? FIRST_ID],
   );
   return rows;
 }
 
 /**
- * Keeps signed certificates and moves their proofs to the final state that each draft names, with timeline and
- * events. The first persisted signature wins. Key (proof). Locks: proofs by id, certificates.
+ * Keeps the signatures of certificates, made by one key version, and moves their proofs to the final state that each draft names,
+ * with timeline and events. The first persisted signature wins. Key (proof). Locks: proofs by id, certificates.
  */
 export function storeCertificates(
   db: Db,
   input: {
     readonly batch: BatchId;
-    readonly certificates: readonly { readonly proofId: ProofId; readonly jws: string }[];
+    readonly kid: string;
+    readonly version: number;
+    /** `signature`: of the JWS over the draft's payload. */
+    readonly certificates: readonly { readonly proofId: ProofId; readonly signature: Uint8Array }[];
     readonly now: string;
   },
 ): Promise<number> {
@@ -105,11 +111,11 @@ export function storeCertificates(
     await tx.query('SELECT FROM proofs WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE', [ids]);
     const { rows } = await tx.query<{ id: ProofId; tenant_id: TenantId; final_state: ProofState }>(
       `WITH signed AS (
-         UPDATE certificates c SET jws = u.jws, signed_at = $3 FROM unnest($1::uuid[], $2::text[]) AS u (proof, jws)
-         WHERE c.proof_id = u.proof AND c.jws IS NULL RETURNING c.proof_id, c.final_state)
+         UPDATE certificates c SET kid = $4, version = $5, signature = u.signature, signed_at = $3 FROM unnest($1::uuid[], $2::bytea[]) AS u (proof, signature)
+         WHERE c.proof_id = u.proof AND c.signature IS NULL RETURNING c.proof_id, c.final_state)
        UPDATE proofs p SET state = s.final_state, certified_at = $3, failure = NULL FROM signed s WHERE p.id = s.proof_id
        RETURNING p.id, p.tenant_id, s.final_state`,
-      [ids, input.certificates.map((c) => c.jws), input.now],
+      [ids, input.certificates.map((c) => Buffer.from(c.signature)), input.now, input.kid, input.version],
     );
     const groups = new Map<string, { tenantId: TenantId; state: ProofState; moved: ProofId[] }>();
     for (const row of rows) {

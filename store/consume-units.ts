@@ -30,7 +30,7 @@ export interface Consumption {
 // exceed a quota at any node. A number is `PL-<year>-<10 digits>`; a transaction that rolls back leaves a gap.
 const CONSUME = `
   WITH groups AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset($3) AS r (g int, grant_id text, n int, batch uuid, state proof_state, timestamp_size bigint, anchor_size bigint, template text)
+    SELECT nextval('certificate_template_ids') AS template_id, r.* FROM jsonb_to_recordset($3) AS r (g int, grant_id text, n int, batch uuid, state proof_state, timestamp_size bigint, anchor_size bigint, template text)
   ), taken AS MATERIALIZED (
     DELETE FROM licence_queue WHERE ctid = ANY ($15::tid[]) RETURNING proof_id, org_unit_id
   ), served AS MATERIALIZED (
@@ -52,15 +52,15 @@ const CONSUME = `
     SELECT s.proof, $4, s.unit, r.grant_id, r.n, $5 FROM served s JOIN groups r USING (g)
   ), numbered AS (
     SELECT s.proof, s.g, 'PL-' || left($13::text, 4) || '-' || lpad(s.number, greatest(10, length(s.number)), '0') AS number FROM served s
+  ), templates AS (
+    INSERT INTO certificate_templates (id, tenant_id, template) SELECT template_id, $4, template FROM groups
   ), owed AS (
     INSERT INTO outbox (kind, workflow_id, name, payload, next_attempt_at, created_at)
     SELECT 'signal', w, 'licencesGranted', '{}', $5, $5 FROM unnest($14::text[]) AS w
     RETURNING pg_notify('proofline_outbox', '')
   )
-  INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, payload, timestamp_size, anchor_size, drafted_at)
-  SELECT s.proof, $4, r.batch, s.number, r.state,
-    format(r.template, s.number, s.proof, p.digest_alg, encode(p.digest, 'hex'), encode(l.leaf, 'hex'), l.index), r.timestamp_size, r.anchor_size, $5
-  FROM numbered s JOIN groups r USING (g) JOIN proofs p ON p.id = s.proof JOIN leaves l ON l.proof_id = s.proof`;
+  INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, template_id, timestamp_size, anchor_size, drafted_at)
+  SELECT s.proof, $4, r.batch, s.number, r.state, r.template_id, r.timestamp_size, r.anchor_size, $5 FROM numbered s JOIN groups r USING (g)`;
 
 /**
  * Consumes the units of the proofs served: counters, use by unit, consumption rows, drafts (the point of no return of each

@@ -26,7 +26,7 @@ describe('the evidence of a draft', () => {
     await drain();
     const id = proof.proofIds[0] as ProofId;
     const { rows } = await world.owner.query(
-      `SELECT c.*, p.digest, l.leaf, a.entry FROM certificates c JOIN proofs p ON p.id = c.proof_id JOIN leaves l ON l.proof_id = p.id
+      `SELECT c.*, v.payload, p.digest, l.leaf, a.entry FROM certificates c JOIN certificate_payloads v USING (proof_id) JOIN proofs p ON p.id = c.proof_id JOIN leaves l ON l.proof_id = p.id
        JOIN anchors a ON a.size = c.anchor_size WHERE c.proof_id = $1`,
       [id],
     );
@@ -38,7 +38,7 @@ describe('the evidence of a draft', () => {
       timestamp_size: 1n,
       anchor_size: anchored,
       drafted_at: world.now,
-      jws: null,
+      signature: null,
     });
     expect(row.payload).toBe(canonicalText(JSON.parse(row.payload)));
     expect(JSON.parse(row.payload)).toEqual({
@@ -78,7 +78,9 @@ describe('the evidence of a draft', () => {
     await queue(1);
     await grant(world.tenant);
     await drain();
-    const { rows } = await world.owner.query('SELECT final_state, anchor_size, payload FROM certificates');
+    const { rows } = await world.owner.query(
+      'SELECT final_state, anchor_size, payload FROM certificates JOIN certificate_payloads USING (proof_id)',
+    );
     expect(rows[0]).toMatchObject({ final_state: 'CERTIFIED_NO_ANCHOR', anchor_size: null });
     expect(JSON.parse(rows[0].payload).anchor).toEqual({ none: NO_ANCHOR_WORDS });
   });

@@ -34,8 +34,8 @@ const TIMES: Readonly<Record<string, number>> = {
 
 /**
  * The canonical payload of the group's certificates as a template of Postgres' `format`, with the arguments: number,
- * proof, digest algorithm, digest in hex, leaf in hex, index. Canonical JSON is written once a group, since writing it
- * for each proof took a third of a drain. Throws if a shared value holds a mark.
+ * proof, digest algorithm, digest in hex, leaf in hex, index. It is written once a group and kept in place of the payloads; the
+ * view `certificate_payloads` composes each whenever it is read, to the letter what was signed. Throws if a shared value holds a mark.
  */
 export function draftTemplate(group: DraftGroup): string {
   const { coverage } = group;

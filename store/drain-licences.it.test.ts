@@ -18,8 +18,8 @@ describe('draining licences', () => {
     const { batchId, proofIds } = await queue(3);
     await grant(world.tenant, { quota: 9 });
     await world.owner.query(
-      `INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, payload, timestamp_size, drafted_at)
-       VALUES ($1, $2, $3, 'PL-1', 'CERTIFIED_NO_ANCHOR', '{}', 1, now())`,
+      `INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, template_id, timestamp_size, drafted_at)
+       VALUES ($1, $2, $3, 'PL-1', 'CERTIFIED_NO_ANCHOR', 0, 1, now())`,
       [proofIds[0], world.tenant.tenantId, batchId],
     );
     expect(await drain(world.tenant, { batchIds: [batchId] })).toMatchObject({ drafted: 2, more: false });

@@ -20,7 +20,7 @@ export function wakeStalled(db: Db, input: { readonly before: string; readonly n
   return inTransaction(db, async (tx) => {
     const { rows } = await tx.query<{ id: BatchId; generation: number }>(
       `WITH owed AS MATERIALIZED (
-         SELECT c.batch_id FROM certificates c WHERE c.jws IS NULL AND c.drafted_at < $1
+         SELECT c.batch_id FROM certificates c WHERE c.signature IS NULL AND c.drafted_at < $1
          UNION
          SELECT s.batch_id FROM proofs p JOIN seals s ON s.proof_id = p.id
          WHERE p.released_at >= $1::timestamptz - interval '7 days' AND p.released_at < $1 AND p.state = 'TIMESTAMPED'

@@ -1,7 +1,7 @@
 import { CERTIFICATE_TYP } from '../../domain/certificate.ts';
 import type { Clock } from '../../domain/clock.ts';
 import type { BatchId, ProofId, TenantId } from '../../domain/ids.ts';
-import { formatJws, jwsSigningInput } from '../../domain/jws.ts';
+import { jwsSigningInput } from '../../domain/jws.ts';
 import { armBatch, closeIfDone, findBatch } from '../../store/batches.ts';
 import { type Draft, hasUnserved, queueForLicence, readDrafts, storeCertificates } from '../../store/certificates.ts';
 import { drainTogether } from '../../store/drain-together.ts';
@@ -38,8 +38,8 @@ export interface CertifyProofsResult {
 }
 
 interface Signed {
-  readonly proofId: ProofId;
-  readonly jws: string;
+  readonly version: number;
+  readonly certificates: readonly { readonly proofId: ProofId; readonly signature: Uint8Array }[];
 }
 
 export type CertificateActivities = ReturnType<typeof createCertification>;
@@ -137,7 +137,7 @@ export function createCertification(deps: CertificateDeps) {
     }
   }
 
-  async function sign(batch: BatchId, version: number, drafts: readonly Draft[]): Promise<readonly Signed[]> {
+  async function sign(batch: BatchId, version: number, drafts: readonly Draft[]): Promise<Signed> {
     const start = jwsSigningInput(CERTIFICATE_TYP, 'ES256', CERTIFICATE_KID, version, new Uint8Array(0));
     const inputs = drafts.map((d) => `${start}${Buffer.from(d.payload, 'utf8').toString('base64url')}`);
     const { signatures } = await signer.sign({
@@ -149,14 +149,12 @@ export function createCertification(deps: CertificateDeps) {
       values: inputs.map((input) => Buffer.from(input, 'latin1')),
       context: { batch, step: 'certificate' },
     });
-    return drafts.map((d, i) => ({
-      proofId: d.proofId,
-      jws: formatJws(inputs[i] as string, signatures[i] as Uint8Array),
-    }));
+    const certificates = drafts.map((d, i) => ({ proofId: d.proofId, signature: signatures[i] as Uint8Array }));
+    return { version, certificates };
   }
 
-  async function store(batch: BatchId, certificates: readonly Signed[]): Promise<void> {
-    await storeCertificates(db, { batch, certificates, now: clock.nowMicros() });
-    deps.heartbeat({ signed: certificates.length });
+  async function store(batch: BatchId, signed: Signed): Promise<void> {
+    await storeCertificates(db, { batch, kid: CERTIFICATE_KID, ...signed, now: clock.nowMicros() });
+    deps.heartbeat({ signed: signed.certificates.length });
   }
 }

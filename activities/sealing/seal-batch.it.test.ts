@@ -163,8 +163,8 @@ describe('sealing a batch again', () => {
     expect(await seal(batchId)).toMatchObject({ sealed: 2, complete: false });
     await owner.query("UPDATE proofs SET state = 'TIMESTAMPED'");
     await owner.query(
-      `INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, payload, timestamp_size, drafted_at)
-       SELECT id, tenant_id, $1, 'PL-' || id, 'CERTIFIED_NO_ANCHOR', '{}', 1, now() FROM proofs`,
+      `INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, template_id, timestamp_size, drafted_at)
+       SELECT id, tenant_id, $1, 'PL-' || id, 'CERTIFIED_NO_ANCHOR', 0, 1, now() FROM proofs`,
       [batchId],
     );
     expect(await seal(batchId)).toMatchObject({ sealed: 0, complete: true });

@@ -30,7 +30,7 @@ export async function measureBacklog(context: BenchContext): Promise<Section> {
     for (const [part, { memoryMiB }] of await readUse(system.stack.info.pids))
       peak.set(part, Math.max(peak.get(part) ?? 0, memoryMiB));
   const { rows } = await system.db.query<{ n: number }>(
-    'SELECT count(*)::int AS n FROM certificates WHERE jws IS NOT NULL AND signed_at > now() - make_interval(secs => $1)',
+    'SELECT count(*)::int AS n FROM certificates WHERE signature IS NOT NULL AND signed_at > now() - make_interval(secs => $1)',
     [seconds],
   );
   const certified = rows[0]?.n ?? 0;

@@ -20,7 +20,7 @@ export async function auditLicences(owner: Db): Promise<Audit> {
     ...(await faultsOf(
       owner,
       'a certificate names another grant than the one consumed',
-      `SELECT c.proof_id FROM certificates c JOIN licence_consumptions k USING (proof_id) WHERE c.payload::jsonb -> 'licence' ->> 'grant' <> k.grant_id OR c.tenant_id <> k.tenant_id`,
+      `SELECT c.proof_id FROM certificates c JOIN certificate_payloads v USING (proof_id) JOIN licence_consumptions k USING (proof_id) WHERE v.payload::jsonb -> 'licence' ->> 'grant' <> k.grant_id OR c.tenant_id <> k.tenant_id`,
     )),
     ...(await faultsOf(
       owner,

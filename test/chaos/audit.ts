@@ -73,11 +73,11 @@ async function auditCertificates(owner: Db): Promise<Audit> {
       'a proof without its end, seal, leaf, certificate or unit, or with two',
       `SELECT p.id, p.state, (SELECT count(*) FROM seals s WHERE s.proof_id = p.id AND s.signature IS NOT NULL) AS seals,
          (SELECT count(*) FROM leaves l WHERE l.proof_id = p.id) AS leaves,
-         (SELECT count(*) FROM certificates c WHERE c.proof_id = p.id AND c.jws IS NOT NULL AND c.final_state = p.state) AS certificates,
+         (SELECT count(*) FROM certificates c WHERE c.proof_id = p.id AND c.signature IS NOT NULL AND c.final_state = p.state) AS certificates,
          (SELECT count(*) FROM licence_consumptions k WHERE k.proof_id = p.id) AS units
        FROM proofs p WHERE p.state NOT IN ('CERTIFIED', 'CERTIFIED_NO_ANCHOR')
          OR (SELECT count(*) FROM seals s WHERE s.proof_id = p.id AND s.signature IS NOT NULL) <> 1 OR (SELECT count(*) FROM leaves l WHERE l.proof_id = p.id) <> 1
-         OR (SELECT count(*) FROM certificates c WHERE c.proof_id = p.id AND c.jws IS NOT NULL AND c.final_state = p.state) <> 1
+         OR (SELECT count(*) FROM certificates c WHERE c.proof_id = p.id AND c.signature IS NOT NULL AND c.final_state = p.state) <> 1
          OR (SELECT count(*) FROM licence_consumptions k WHERE k.proof_id = p.id) <> 1`,
     )),
     ...(await faultsOf(

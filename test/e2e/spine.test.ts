@@ -157,7 +157,7 @@ describe('a bulk', () => {
     expect((await client.untilFinal(submission.id)).states).toEqual({ CERTIFIED: 2_500 });
     const { rows } = await owner.query(
       `SELECT count(*)::int AS proofs, count(DISTINCT l.index)::int AS leaves, count(DISTINCT c.number)::int AS certificates, count(DISTINCT k.proof_id)::int AS units
-       FROM proofs p JOIN leaves l ON l.proof_id = p.id JOIN certificates c ON c.proof_id = p.id AND c.jws IS NOT NULL JOIN licence_consumptions k ON k.proof_id = p.id WHERE p.submission_id = $1`,
+       FROM proofs p JOIN leaves l ON l.proof_id = p.id JOIN certificates c ON c.proof_id = p.id AND c.signature IS NOT NULL JOIN licence_consumptions k ON k.proof_id = p.id WHERE p.submission_id = $1`,
       [submission.id],
     );
     expect(rows[0]).toEqual({ proofs: 2_500, leaves: 2_500, certificates: 2_500, units: 2_500 });
@@ -270,7 +270,7 @@ describe('a submission for which there are too few units', () => {
     );
     expect(rows).toEqual([{ action: 'licence.imported', n: 2 }]);
     const { rows: named } = await owner.query(
-      `SELECT c.payload::jsonb #>> '{licence,grant}' AS "grant", count(*)::int AS n FROM certificates c WHERE c.tenant_id = $1 GROUP BY 1 ORDER BY 2`,
+      `SELECT v.payload::jsonb #>> '{licence,grant}' AS "grant", count(*)::int AS n FROM certificates c JOIN certificate_payloads v USING (proof_id) WHERE c.tenant_id = $1 GROUP BY 1 ORDER BY 2`,
       [tenant.tenantId],
     );
     expect(named).toEqual([

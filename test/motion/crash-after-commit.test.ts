@@ -66,7 +66,7 @@ async function expectWell(side: CrashingDb, ids: readonly string[]): Promise<voi
   for (const id of ids) expect((await client.untilFinal(id, 40_000)).states).toEqual({ CERTIFIED: PROOFS });
   const { rows } = await owner.query(
     `SELECT count(*)::int AS proofs, count(DISTINCT l.index)::int AS leaves, count(DISTINCT c.number)::int AS certificates, count(DISTINCT k.proof_id)::int AS units
-     FROM proofs p JOIN leaves l ON l.proof_id = p.id JOIN certificates c ON c.proof_id = p.id AND c.jws IS NOT NULL JOIN licence_consumptions k ON k.proof_id = p.id
+     FROM proofs p JOIN leaves l ON l.proof_id = p.id JOIN certificates c ON c.proof_id = p.id AND c.signature IS NOT NULL JOIN licence_consumptions k ON k.proof_id = p.id
      WHERE p.submission_id = ANY ($1::uuid[])`,
     [ids],
   );

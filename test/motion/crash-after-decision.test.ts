@@ -107,7 +107,7 @@ async function licensed(options: SeedOptions): Promise<SeededTenant> {
 async function expectOnce(tenant: SeededTenant, proofs: number, certified = proofs): Promise<void> {
   const { rows } = await owner.query(
     `SELECT count(*)::int AS proofs, count(DISTINCT l.index)::int AS leaves, count(DISTINCT c.number)::int AS certificates, count(DISTINCT k.proof_id)::int AS units
-     FROM proofs p LEFT JOIN leaves l ON l.proof_id = p.id LEFT JOIN certificates c ON c.proof_id = p.id AND c.jws IS NOT NULL LEFT JOIN licence_consumptions k ON k.proof_id = p.id
+     FROM proofs p LEFT JOIN leaves l ON l.proof_id = p.id LEFT JOIN certificates c ON c.proof_id = p.id AND c.signature IS NOT NULL LEFT JOIN licence_consumptions k ON k.proof_id = p.id
      WHERE p.tenant_id = $1`,
     [tenant.tenantId],
   );

@@ -100,7 +100,7 @@ const statusOf = async (workflowId: string): Promise<string> =>
 async function expectOnce(submission: string, count: number): Promise<void> {
   const { rows } = await owner.query(
     `SELECT count(*)::int AS proofs, count(DISTINCT l.index)::int AS leaves, count(DISTINCT c.number)::int AS certificates, count(DISTINCT k.proof_id)::int AS units
-     FROM proofs p JOIN leaves l ON l.proof_id = p.id JOIN certificates c ON c.proof_id = p.id AND c.jws IS NOT NULL JOIN licence_consumptions k ON k.proof_id = p.id
+     FROM proofs p JOIN leaves l ON l.proof_id = p.id JOIN certificates c ON c.proof_id = p.id AND c.signature IS NOT NULL JOIN licence_consumptions k ON k.proof_id = p.id
      WHERE p.submission_id = $1`,
     [submission],
   );

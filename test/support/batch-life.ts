@@ -153,8 +153,8 @@ export function createBatchLife(test: TestDatabase) {
       for (;;) {
         const drafts = await readDrafts(db, batch);
         if (drafts.length === 0) break;
-        const certificates = drafts.map(({ proofId }) => ({ proofId, jws: `jws of ${proofId}` }));
-        await storeCertificates(db, { batch, certificates, now: now() });
+        const certificates = drafts.map(({ proofId }) => ({ proofId, signature: Buffer.from(`of ${proofId}`) }));
+        await storeCertificates(db, { batch, kid: 'certificate', version: 1, certificates, now: now() });
       }
       return inTransaction(db, async (tx) => {
         await armBatch(tx, batch, origin, now());

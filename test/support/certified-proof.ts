@@ -22,8 +22,10 @@ export async function seedCertified(
   const size = await coverLeaves(db, { origin });
   const payload = canonicalText(examplePayload({ proof: proofId, number: `PL-${proofId}`, tenant: tenant.tenantId }));
   await db.query(
-    `INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, payload, timestamp_size, jws, drafted_at, signed_at)
-     VALUES ($1, $2, $3, $4, 'CERTIFIED_NO_ANCHOR', $5, $6, 'a.b.c', now(), now())`,
+    `WITH t AS (
+       INSERT INTO certificate_templates (id, tenant_id, template) VALUES (nextval('certificate_template_ids'), $2, replace($5, '%', '%%')) RETURNING id)
+     INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, template_id, timestamp_size, kid, version, signature, drafted_at, signed_at)
+     SELECT $1, $2, $3, $4, 'CERTIFIED_NO_ANCHOR', t.id, $6, 'certificate', 1, '', now(), now() FROM t`,
     [proofId, tenant.tenantId, batchId, `PL-${proofId}`, payload, size.toString()],
   );
   return { proofId, payload };
