@@ -24,6 +24,8 @@ interface UnfrozenRow {
   readonly metadata: unknown;
   readonly metadata_salt: Uint8Array | null;
   readonly received_at: string;
+  /** The place in the batch that is free for the first of them. */
+  readonly first: number;
 }
 
 /** Where freezing stopped, in the order in which members are frozen. */
@@ -52,29 +54,19 @@ export async function freezeStatements(
   },
 ): Promise<{ readonly frozen: readonly Unsealed[]; readonly after: FrozenUpTo | undefined }> {
   const { batch, kid, version, joined, after } = input;
-  const { rows: places } = await tx.query(
-    `SELECT (SELECT coalesce(max(ordinal) + 1, 0) FROM seals WHERE batch_id = b.id) AS next FROM batches b WHERE b.id = $1 FOR UPDATE OF b`,
-    [batch],
-  );
-  const { rows } = await tx.query<UnfrozenRow>(
-    `SELECT p.id, p.tenant_id, p.submission_id, p.ordinal, p.digest_alg, p.digest, p.reference, p.reference_salt, p.metadata, p.metadata_salt, p.received_at
-     FROM (${joined === undefined ? MEMBERS : JOINED}) p
-     LEFT JOIN seals z ON z.proof_id = p.id
-     WHERE z.proof_id IS NULL AND p.state = 'RECEIVED' AND NOT EXISTS (SELECT FROM retry_queue q WHERE q.proof_id = p.id)
-       AND (p.received_at, p.submission_id, p.ordinal) > ($4, $5, $6)
-     ORDER BY p.received_at, p.submission_id, p.ordinal LIMIT $2`,
-    [
-      batch,
-      SEAL_CHUNK,
-      joined ?? [],
-      after?.receivedAt ?? '-infinity',
-      after?.submission ?? FIRST_ID,
-      after?.ordinal ?? -1,
-    ],
-  );
+  if (joined?.length === 0) return { frozen: [], after: undefined };
+  await tx.query('SELECT FROM batches WHERE id = $1 FOR UPDATE', [batch]);
+  const { rows } = await tx.query<UnfrozenRow>(joined === undefined ? NEXT_MEMBERS : NEXT_JOINED, [
+    batch,
+    SEAL_CHUNK,
+    after?.receivedAt ?? '-infinity',
+    after?.submission ?? FIRST_ID,
+    after?.ordinal ?? -1,
+    ...(joined === undefined ? [] : [joined]),
+  ]);
   const last = rows.at(-1);
   if (last === undefined) return { frozen: [], after: undefined };
-  const first: number = places[0].next;
+  const first = last.first;
   const frozen = rows.map((row, n) => ({
     proofId: row.id,
     ordinal: first + n,
@@ -99,11 +91,27 @@ export async function freezeStatements(
 
 const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
-const MEMBERS = `
-  SELECT p.* FROM submissions s JOIN proofs p ON p.submission_id = s.id WHERE s.batch_id = $1 AND p.batch_id IS NULL AND cardinality($3::uuid[]) = 0
-  UNION ALL SELECT p.* FROM proofs p WHERE p.batch_id = $1`;
-const JOINED = `
-  SELECT p.* FROM submissions s JOIN proofs p ON p.submission_id = s.id WHERE s.id = ANY ($3::uuid[]) AND s.batch_id = $1 AND p.batch_id IS NULL`;
+const UNFROZEN = `p.state = 'RECEIVED' AND NOT EXISTS (SELECT FROM seals z WHERE z.proof_id = p.id OFFSET 0)
+        AND NOT EXISTS (SELECT FROM retry_queue q WHERE q.proof_id = p.id OFFSET 0)`;
+// Submissions are walked in their order, and each one's proofs in theirs, until the chunk is full: a batch of any size is
+// read once, not once a chunk. LIMIT and OFFSET keep the planner, whatever it believes of the sizes, from joining tables whole.
+const nextOf = (submissions: string): string => `
+    SELECT p.* FROM ${submissions} CROSS JOIN LATERAL (
+      SELECT p.* FROM proofs p WHERE p.submission_id = s.id AND p.ordinal > CASE s.id WHEN $4 THEN $5 ELSE -1 END AND p.batch_id IS NULL
+        AND ${UNFROZEN} ORDER BY p.ordinal LIMIT $2) p
+    WHERE (s.received_at, s.id) >= ($3, $4) ORDER BY s.received_at, s.id, p.ordinal LIMIT $2`;
+const CHOSEN = `id, tenant_id, submission_id, ordinal, digest_alg, digest, reference, reference_salt, metadata, metadata_salt, received_at,
+    (SELECT coalesce(max(ordinal) + 1, 0) FROM seals WHERE batch_id = $1) AS first`;
+const NEXT_MEMBERS = `
+  SELECT ${CHOSEN} FROM (
+    (${nextOf('(SELECT * FROM submissions WHERE batch_id = $1) s')})
+    UNION ALL (
+    SELECT p.* FROM proofs p WHERE p.batch_id = $1 AND (p.received_at, p.submission_id, p.ordinal) > ($3, $4, $5) AND ${UNFROZEN}
+    ORDER BY p.received_at, p.submission_id, p.ordinal LIMIT $2)) p
+  ORDER BY received_at, submission_id, ordinal LIMIT $2`;
+const NEXT_JOINED = `
+  SELECT ${CHOSEN} FROM (${nextOf(`unnest($6::uuid[]) AS j (id) CROSS JOIN LATERAL (
+      SELECT * FROM submissions s WHERE s.id = j.id AND s.batch_id = $1 OFFSET 0) s`)}) p`;
 
 function statementOf(
   row: UnfrozenRow,
@@ -190,7 +198,10 @@ export function storeSeals(
     readonly batch: BatchId;
     readonly seals: readonly (Unsealed & { readonly signature: Uint8Array })[];
     readonly now: string;
-    /** The batch may yet grow: the timeline names who was sealed, since `all` would come to mean others too. */
+    /**
+     * Others may yet join the batch, or have their statements frozen: the timeline names who was sealed, since `all` would
+     * come to mean them too.
+     */
     readonly mayGrow?: boolean;
   },
 ): Promise<number> {
