@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { utf8 } from '../../domain/bytes.ts';
 import type { Clock } from '../../domain/clock.ts';
 import { ProoflineError } from '../../domain/errors.ts';
-import type { BatchId } from '../../domain/ids.ts';
+import type { BatchId, SubmissionId } from '../../domain/ids.ts';
 import { sealHeader, sealSigningInput } from '../../domain/seal.ts';
 import { lookForJoiners, shutBatch, takeJoiners } from '../../store/batch-joiners.ts';
 import { armBatch, findBatch, markSealed } from '../../store/batches.ts';
@@ -62,6 +62,18 @@ interface Tally {
   failed: number;
 }
 
+/** What an attempt knows of the batch that it seals. */
+interface Run {
+  readonly batch: BatchId;
+  readonly mayGrow: boolean;
+  readonly lane: BulkLane;
+  readonly tally: Tally;
+}
+
+/** At most `SEAL_CHUNK`, all of one key version. */
+type Chunk<T extends Unsealed = Unsealed> = readonly T[];
+type Seal = Unsealed & { readonly signature: Uint8Array };
+
 export type SealingActivities = ReturnType<typeof createSealing>;
 
 export function createSealing(deps: SealingDeps) {
@@ -77,11 +89,10 @@ export function createSealing(deps: SealingDeps) {
       const batch = batchId as BatchId;
       // Asked first: members that were final before they were frozen stay so.
       const { mayGrow, isRepeated, isLarge } = await findBatch(db, batch);
-      const lane = isLarge ? bulkLane : OPEN_LANE;
       const tally: Tally = { sealed: 0, failed: 0 };
-      await freeze(batch, lane);
-      await sealAll(batch, tally, mayGrow, lane);
-      if (mayGrow) await sealJoiners(batch, tally);
+      const run: Run = { batch, tally, mayGrow, lane: isLarge ? bulkLane : OPEN_LANE };
+      await sealAll(run);
+      if (mayGrow) await sealJoiners(run);
       const { arm, proofCount } = await inTransaction(db, async (tx) => ({
         arm: await armBatch(tx, batch, deps.origin, clock.nowMicros()),
         proofCount: await markSealed(tx, batch, clock.nowMicros()),
@@ -91,140 +102,132 @@ export function createSealing(deps: SealingDeps) {
   };
 
   /** Seals whoever joins, until the batch is shut; then whoever joined through a twin of this attempt. */
-  async function sealJoiners(batch: BatchId, tally: Tally): Promise<void> {
+  async function sealJoiners(run: Run): Promise<void> {
+    const { batch, tally } = run;
     while (deps.stopping?.aborted !== true) {
       const nextMs = performance.now() + ROUND_MS;
       const look = await lookForJoiners(db, { batch, now: clock.nowMicros() });
       if (look === 'shut') break;
-      if (look === 'some') await sealRound(batch, tally);
+      if (look === 'some') await sealRound(run);
       deps.heartbeat({ sealed: tally.sealed });
       await pause(Math.max(0, nextMs - performance.now()), undefined, { signal: deps.stopping }).catch(() => undefined);
     }
     await shutBatch(db, batch);
-    await freeze(batch);
-    await sealAll(batch, tally, false);
+    await sealAll({ ...run, mayGrow: false });
   }
 
-  /** Takes and freezes who waits in one transaction, then signs and stores. What the signer refuses is read anew. */
-  async function sealRound(batch: BatchId, tally: Tally): Promise<void> {
-    const version = await activeVersion(signer, SEAL_KID);
-    const frozen = await inTransaction(db, async (tx) => {
-      const joined = await takeJoiners(tx, { batch, now: clock.nowMicros() });
-      if (joined.length === 0) return [];
-      return (await freezeStatements(tx, { batch, kid: SEAL_KID, version, randomBytes: deps.randomBytes, joined }))
-        .frozen;
-    });
-    if (frozen.length === 0) return;
-    try {
-      tally.sealed += await store(batch, frozen, await sign(batch, frozen), true);
-    } catch (error) {
-      if (!(error instanceof ProoflineError)) throw error;
-      await mend(batch, frozen, error, tally);
-      await sealAll(batch, tally, true);
-    }
+  /** Takes and seals who waits. */
+  async function sealRound(run: Run): Promise<void> {
+    if ((await sealChunks(run, freeze(run.batch, 'joiners'))) === 'mended') await sealFrozen(run);
+  }
+
+  /** Seals who has no statement yet, and then what is frozen: by a former attempt, or a twin. */
+  async function sealAll(run: Run): Promise<void> {
+    await sealChunks(run, freeze(run.batch, 'members'));
+    await sealFrozen(run);
+  }
+
+  /** Seals what is frozen, until nothing is left of it. */
+  async function sealFrozen(run: Run): Promise<void> {
+    while ((await sealChunks(run, readFrozen(run.batch))) !== 'nothing');
   }
 
   /**
-   * Signs chunk after chunk, the next while the last is being stored; whatever the signer refuses is mended, and then
-   * what is left is read anew.
+   * Signs and stores chunk after chunk, each signed while the one before is stored; none is frozen meanwhile, since that
+   * locks the batch as storing does. `mended`: the signer refused something, and the rest of its chunk is to be read anew.
    */
-  async function sealAll(batch: BatchId, tally: Tally, mayGrow: boolean, lane = OPEN_LANE): Promise<void> {
-    let storing: Promise<void> = Promise.resolve();
-    let after: number | undefined;
-    try {
-      for (;;) {
-        const chunk = await readUnsealed(db, batch, SEAL_CHUNK, after);
-        if (chunk.length === 0) {
-          await storing;
-          if (after === undefined) return;
-          after = undefined;
-          continue;
-        }
-        let signatures: readonly Uint8Array[];
-        try {
-          signatures = await lane.step(async () => {
-            const signed = await sign(batch, chunk);
-            await storing;
-            return signed;
-          });
-        } catch (error) {
-          if (!(error instanceof ProoflineError)) throw error;
-          await storing;
-          await mend(batch, chunk, error, tally);
-          after = undefined;
-          continue;
-        }
-        // After a crash here the signer replays the same signatures; whichever are stored first stay.
-        storing = store(batch, chunk, signatures, mayGrow).then((count) => {
-          tally.sealed += count;
-          deps.heartbeat({ sealed: tally.sealed });
-        });
-        // It is awaited in the next turn; a turn that fails before must not leave it unheard.
-        storing.catch(() => undefined);
-        after = chunk.at(-1)?.ordinal;
-      }
-    } finally {
-      // Nothing of an attempt goes on beside the next.
-      await storing.catch(() => undefined);
+  async function sealChunks(
+    run: Run,
+    chunks: AsyncGenerator<Chunk, undefined>,
+  ): Promise<'nothing' | 'sealed' | 'mended'> {
+    const { batch, tally, lane } = run;
+    let outcome: 'nothing' | 'sealed' | 'mended' = 'nothing';
+    let signed: Chunk<Seal> | undefined;
+    for (;;) {
+      const { chunk, refusal } = await lane.step(async () => {
+        const { value: next } = await chunks.next();
+        const mayGrow = run.mayGrow || next !== undefined;
+        // Both are waited for, whichever fails: nothing of an attempt goes on beside the next. After a crash here the signer
+        // replays the same signatures; whichever are stored first stay.
+        const [storing, signing] = await Promise.allSettled([
+          signed && store(batch, signed, mayGrow),
+          next && sign(batch, next),
+        ]);
+        if (storing.status === 'rejected') throw storing.reason;
+        tally.sealed += storing.value ?? 0;
+        signed = signing.status === 'fulfilled' ? signing.value : undefined;
+        return { chunk: next, refusal: signing.status === 'rejected' ? signing.reason : undefined };
+      });
+      deps.heartbeat({ sealed: tally.sealed });
+      if (chunk === undefined) return outcome;
+      if (refusal !== undefined) await mend(run, chunk, refusal);
+      if (outcome !== 'mended') outcome = refusal === undefined ? 'sealed' : 'mended';
+    }
+  }
+
+  /** Freezes who has no statement: all members, or those alone who join now, taken with the first chunk. */
+  async function* freeze(batch: BatchId, who: 'members' | 'joiners'): AsyncGenerator<Chunk, undefined> {
+    const version = await activeVersion(signer, SEAL_KID);
+    let joined: readonly SubmissionId[] | undefined;
+    let after: FrozenUpTo | undefined;
+    do {
+      const step = await inTransaction(db, async (tx) => {
+        if (who === 'joiners') joined ??= await takeJoiners(tx, { batch, now: clock.nowMicros() });
+        return freezeStatements(tx, { batch, kid: SEAL_KID, version, randomBytes: deps.randomBytes, joined, after });
+      });
+      if (step.frozen.length > 0) yield step.frozen;
+      after = step.after;
+    } while (after !== undefined);
+  }
+
+  async function* readFrozen(batch: BatchId): AsyncGenerator<Chunk, undefined> {
+    for (let after: number | undefined; ; ) {
+      const chunk = await readUnsealed(db, batch, SEAL_CHUNK, after);
+      if (chunk.length === 0) return;
+      yield chunk;
+      after = chunk.at(-1)?.ordinal;
     }
   }
 
   /** Deals with a chunk that the signer refused. Throws what is not the chunk's fault. */
-  async function mend(batch: BatchId, chunk: readonly Unsealed[], error: ProoflineError, tally: Tally): Promise<void> {
+  async function mend(run: Run, chunk: Chunk, error: unknown): Promise<void> {
+    if (!(error instanceof ProoflineError)) throw error;
     if (error.code === 'SIGNER_KEY_NOT_ACTIVE') {
       // A crash here leaves the statements unfrozen; the next attempt freezes them with the next version.
-      await thawUnsealed(db, batch);
-      await freeze(batch);
+      await thawUnsealed(db, run.batch);
+      for await (const _ of freeze(run.batch, 'members')) deps.heartbeat({ freezing: true });
     } else if (error.code === 'SIGNER_REFUSED') {
-      tally.failed += await failRefused(batch, chunk, error);
+      run.tally.failed += await failRefused(run, chunk, error);
     } else throw error;
   }
 
-  async function freeze(batch: BatchId, lane = OPEN_LANE): Promise<void> {
-    const version = await activeVersion(signer, SEAL_KID);
-    const input = { batch, kid: SEAL_KID, version, randomBytes: deps.randomBytes };
-    let after: FrozenUpTo | undefined;
-    do {
-      ({ after } = await lane.step(() => inTransaction(db, (tx) => freezeStatements(tx, { ...input, after }))));
-      deps.heartbeat({ freezing: true });
-    } while (after !== undefined);
-  }
-
-  async function sign(batch: BatchId, chunk: readonly Unsealed[]): Promise<readonly Uint8Array[]> {
+  async function sign(batch: BatchId, chunk: Chunk): Promise<Chunk<Seal>> {
     const { kid, version } = chunk[0] as Unsealed;
     const header = sealHeader(kid, version);
     const start = utf8.decode(sealSigningInput(header, new Uint8Array(0)));
     // Pooled: a typed array each would be another allocation outside the heap.
     const values = chunk.map((u) => Buffer.from(`${start}${u.statement}`, 'utf8'));
-    return (await signer.sign({ kid, version, alg: 'ES256', kind: 'tbs', values, context: { batch, step: 'seal' } }))
-      .signatures;
+    const request = { kid, version, alg: 'ES256', kind: 'tbs', values, context: { batch, step: 'seal' } } as const;
+    const { signatures } = await signer.sign(request);
+    return chunk.map((u, i) => ({ ...u, signature: signatures[i] as Uint8Array }));
   }
 
-  async function seal(batch: BatchId, chunk: readonly Unsealed[]): Promise<number> {
-    return store(batch, chunk, await sign(batch, chunk), true);
-  }
-
-  function store(
-    batch: BatchId,
-    chunk: readonly Unsealed[],
-    signatures: readonly Uint8Array[],
-    mayGrow: boolean,
-  ): Promise<number> {
-    const seals = chunk.map((u, i) => ({ ...u, signature: signatures[i] as Uint8Array }));
+  function store(batch: BatchId, seals: Chunk<Seal>, mayGrow: boolean): Promise<number> {
     return storeSeals(db, { batch, seals, now: clock.nowMicros(), mayGrow });
   }
 
   /** Named by index, or found by halving the chunk until one value stands alone. */
-  async function failRefused(batch: BatchId, chunk: readonly Unsealed[], error: ProoflineError): Promise<number> {
+  async function failRefused(run: Run, chunk: Chunk, error: ProoflineError): Promise<number> {
+    const { batch, tally } = run;
     const index = error.extra.index;
     if (typeof index === 'number' && chunk[index] !== undefined) return fail(batch, chunk[index], error);
     if (chunk.length === 1) return fail(batch, chunk[0] as Unsealed, error);
     const half = chunk.slice(0, Math.ceil(chunk.length / 2));
     try {
-      await seal(batch, half);
+      tally.sealed += await store(batch, await sign(batch, half), true);
       return 0;
     } catch (again) {
-      if (again instanceof ProoflineError && again.code === 'SIGNER_REFUSED') return failRefused(batch, half, again);
+      if (again instanceof ProoflineError && again.code === 'SIGNER_REFUSED') return failRefused(run, half, again);
       throw again;
     }
   }

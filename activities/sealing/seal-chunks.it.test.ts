@@ -1,0 +1,224 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { systemClock } from '../../domain/clock.ts';
+import { rotateKey } from '../../local/signer/admin.ts';
+import { type RunningSigner, startSigner } from '../../local/signer/start-signer.ts';
+import { formBatch } from '../../store/form-batch.ts';
+import { ensureLog } from '../../store/log.ts';
+import { createPool, type Db, inTransaction } from '../../store/pool.ts';
+import { SEAL_CHUNK } from '../../store/seals.ts';
+import { changes, createCrashingDb } from '../../test/motion/crashing-db.ts';
+import { acceptProofs } from '../../test/support/accepted.ts';
+import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
+import { type SeededTenant, seedTenant } from '../../test/support/seed.ts';
+import type { BulkLane } from './bulk-lane.ts';
+import { createSealing } from './seal-batch.ts';
+import { createSignerClient, type Signer } from './signer-client.ts';
+
+const clock = systemClock();
+/** Of a submission that travels alone, and so goes through the lane of large batches. */
+const CHUNKS = 5;
+const PROOFS = (CHUNKS - 1) * SEAL_CHUNK + 50;
+
+let dir: string;
+let server: RunningSigner;
+let signer: Signer;
+let test: TestDatabase;
+let db: Db;
+let owner: Db;
+let tenant: SeededTenant;
+let batchId: string;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'proofline-chunks-'));
+  server = await startSigner({ dir, clock });
+  signer = createSignerClient({
+    url: server.url,
+    caFile: server.keys.transportCaFile,
+    ...server.keys.clients.worker,
+    clock,
+    timeoutMs: 5_000,
+  });
+  test = await createTestDatabase();
+  [db, owner] = [test.pool('proofline_worker'), test.pool('proofline_owner')];
+  await inTransaction(db, (tx) => ensureLog(tx, 'o', clock.nowMicros()));
+});
+afterAll(async () => {
+  await signer.close();
+  await server.stop();
+  await test.drop();
+  await rm(dir, { recursive: true, force: true });
+});
+beforeEach(async () => {
+  server.setFaults([]);
+  await owner.query(
+    'TRUNCATE tenants, batches, submissions, submission_queue, proofs, seals, leaf_queue, timeline, outbox CASCADE',
+  );
+  tenant = await seedTenant(owner);
+  await acceptProofs(test, tenant, PROOFS);
+  expect(await formBatch(db, { newId: randomUUID, now: clock.nowMicros(), maxUnsealed: 8 })).toBe('formed-lone');
+  batchId = (await owner.query('SELECT id FROM batches')).rows[0].id;
+});
+
+const seal = (over: { readonly db?: Db; readonly bulkLane?: BulkLane } = {}) =>
+  createSealing({ db, signer, clock, origin: 'o', randomBytes, heartbeat: () => undefined, ...over }).sealBatch({
+    batchId,
+  });
+
+/** A lane in which something happens before the n-th step, counted from 1. */
+function laneWith(happens: Readonly<Record<number, () => unknown>>): BulkLane & { readonly taken: () => number } {
+  let taken = 0;
+  return {
+    taken: () => taken,
+    async step(work) {
+      await happens[++taken]?.();
+      return work();
+    },
+  };
+}
+
+interface Statement {
+  readonly ordinal: number;
+  readonly version: number;
+  readonly statement: string;
+  readonly isSealed: boolean;
+  readonly state: string;
+}
+
+/** In the order of the batch, which is that of the submission. */
+async function statements(): Promise<readonly Statement[]> {
+  const { rows } = await owner.query(
+    `SELECT s.ordinal, s.version, s.statement, s.signature IS NOT NULL AS "isSealed", p.state FROM seals s JOIN proofs p ON p.id = s.proof_id
+     ORDER BY s.ordinal`,
+  );
+  return rows;
+}
+
+async function leafCount(): Promise<number> {
+  const { rows } = await owner.query(
+    `SELECT count(*)::int AS n, count(DISTINCT l.proof_id)::int AS proofs, max(b.leaves_pending) AS pending FROM leaf_queue l, batches b`,
+  );
+  expect(rows[0]).toMatchObject({ proofs: rows[0].n, pending: rows[0].n });
+  return rows[0].n;
+}
+
+/** The steps of a proof as the API reads them. */
+const timelineOf = (of: SeededTenant, proof: string): Promise<readonly string[]> =>
+  inTransaction(test.pool('proofline_api'), async (tx) => {
+    await tx.query("SELECT set_config('proofline.tenant', $1, true)", [of.tenantId]);
+    return (await tx.query('SELECT state FROM proof_timeline($1)', [proof])).rows.map((row) => row.state);
+  });
+
+describe('a batch of several chunks', () => {
+  it('goes through the lane with one step a chunk and one at each end, in the order of its submission', async () => {
+    const lane = laneWith({});
+    expect(await seal({ bulkLane: lane })).toMatchObject({ proofCount: PROOFS, sealed: PROOFS, failed: 0 });
+    const { rows } = await owner.query(
+      'SELECT p.ordinal FROM seals s JOIN proofs p ON p.id = s.proof_id ORDER BY s.ordinal',
+    );
+    expect(rows.map((row) => row.ordinal)).toEqual(Array.from({ length: PROOFS }, (_, n) => n));
+    expect(await leafCount()).toBe(PROOFS);
+    // The last chunk is stored in a step of its own; then somebody looks whether anything stayed frozen.
+    expect(lane.taken()).toBe(CHUNKS + 2);
+  });
+
+  it.each([
+    { frozen: 1, sealed: 0 },
+    { frozen: 2, sealed: 0 },
+    { frozen: 3, sealed: 1 },
+    { frozen: CHUNKS, sealed: CHUNKS - 2 },
+  ])(
+    'is sealed by the next attempt after a crash with $frozen chunks frozen and $sealed sealed',
+    async ({ frozen, sealed }) => {
+      const pool = createPool({
+        url: test.url('proofline_worker'),
+        max: 4,
+        applicationName: 'crashing',
+        onError: () => {},
+      });
+      const crashing = createCrashingDb(pool);
+      const freezes = changes('seals', '!leaf_queue');
+      let seen = 0;
+      crashing.arm((tables) => freezes(tables) && ++seen === frozen);
+      await expect(seal({ db: crashing.db })).rejects.toThrow('the process is dead');
+      await pool.end();
+      const left = await statements();
+      expect(left).toHaveLength(Math.min(frozen * SEAL_CHUNK, PROOFS));
+      expect(left.filter((one) => one.isSealed)).toHaveLength(sealed * SEAL_CHUNK);
+
+      expect(await seal()).toMatchObject({ sealed: PROOFS - sealed * SEAL_CHUNK, failed: 0 });
+      const all = await statements();
+      expect(all.map((one) => one.ordinal)).toEqual(Array.from({ length: PROOFS }, (_, n) => n));
+      expect(all.every((one) => one.isSealed && one.state === 'SEALED')).toBe(true);
+      // What was frozen is not written again.
+      expect(all.slice(0, left.length).map((one) => one.statement)).toEqual(left.map((one) => one.statement));
+      expect(await leafCount()).toBe(PROOFS);
+    },
+  );
+
+  it('loses the one value that the signer refuses in the midst of it, and no other', async () => {
+    const refuse = () => server.setFaults([{ at: 'sign', kid: 'seal', effect: 'value-refused', index: 7, times: 1 }]);
+    expect(await seal({ bulkLane: laneWith({ 3: refuse }) })).toMatchObject({ sealed: PROOFS - 1, failed: 1 });
+    const unsealed = (await statements()).filter((one) => !one.isSealed);
+    expect(unsealed).toMatchObject([{ ordinal: 2 * SEAL_CHUNK + 7, state: 'FAILED' }]);
+    expect(await leafCount()).toBe(PROOFS - 1);
+  });
+
+  it('keeps what is signed when the signer goes away, and ends when it is back', async () => {
+    const leave = () => server.setFaults([{ at: 'sign', kid: 'seal', effect: 'unavailable' }]);
+    await expect(seal({ bulkLane: laneWith({ 3: leave }) })).rejects.toMatchObject({ code: 'SIGNER_UNAVAILABLE' });
+    expect((await statements()).map((one) => one.isSealed)).toEqual([
+      ...Array(2 * SEAL_CHUNK).fill(true),
+      ...Array(SEAL_CHUNK).fill(false),
+    ]);
+    server.setFaults([]);
+    expect(await seal()).toMatchObject({ sealed: PROOFS - 2 * SEAL_CHUNK });
+    expect(await leafCount()).toBe(PROOFS);
+  });
+
+  it('is ended by twins, each seal kept once', async () => {
+    const [one, other] = await Promise.all([seal(), seal()]);
+    expect(one.sealed + other.sealed).toBe(PROOFS);
+    expect((await statements()).every((each) => each.isSealed)).toBe(true);
+    expect(await leafCount()).toBe(PROOFS);
+  });
+
+  it('tells each tenant of each proof once, whichever chunks they are in', async () => {
+    const receivedAt = (n: number) => `2026-01-31T08:00:00.00000${n}Z`;
+    const guest = await seedTenant(owner);
+    const accept = async (n: number, of: SeededTenant, count: number) =>
+      (await acceptProofs(test, of, count, { receivedAt: receivedAt(n) })).proofIds;
+    const ids = [...(await accept(1, guest, 1)), ...(await accept(2, tenant, 700)), ...(await accept(3, guest, 1))];
+    await owner.query("UPDATE batches SET state = 'CLOSED'");
+    expect(await formBatch(db, { newId: randomUUID, now: clock.nowMicros(), maxUnsealed: 8 })).toBe('formed');
+    batchId = (await owner.query("SELECT id FROM batches WHERE state = 'FORMED'")).rows[0].id;
+    expect(await seal()).toMatchObject({ sealed: 702 });
+    for (const [of, proof] of [
+      [guest, ids.at(0)],
+      [guest, ids.at(-1)],
+      [tenant, ids.at(1)],
+      [tenant, ids.at(350)],
+      [tenant, ids.at(-2)],
+    ] as const)
+      expect(await timelineOf(of, proof as string)).toEqual(['RECEIVED', 'SEALED']);
+  });
+
+  // The last: the key has another version from here on.
+  it('is frozen anew, as far as it is not signed, when its key version ends in the midst of it', async () => {
+    const rotate = async () => {
+      const { version } = await rotateKey(dir, 'seal', clock, { overlapMs: 0 });
+      while ((await signer.key('seal')).primaryVersion !== version) await new Promise((look) => setTimeout(look, 20));
+    };
+    expect(await seal({ bulkLane: laneWith({ 3: rotate }) })).toMatchObject({ sealed: PROOFS, failed: 0 });
+    const all = await statements();
+    expect(all.every((one) => one.isSealed)).toBe(true);
+    expect(all.map((one) => one.version)).toEqual([
+      ...Array(2 * SEAL_CHUNK).fill(1),
+      ...Array(PROOFS - 2 * SEAL_CHUNK).fill(2),
+    ]);
+    expect(await leafCount()).toBe(PROOFS);
+  });
+});
