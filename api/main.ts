@@ -6,6 +6,7 @@ import { timeOrderedId } from '../domain/ids.ts';
 import { createAcceptor } from '../store/accept.ts';
 import { listen } from '../store/listen.ts';
 import { createPool } from '../store/pool.ts';
+import { readRing } from '../store/ring-done.ts';
 import { createApp } from './app.ts';
 import { readConfig } from './config.ts';
 import { createReads } from './group-reads.ts';
@@ -37,7 +38,7 @@ const acceptor = createAcceptor({
   },
 });
 const waiters = createWaiters(db, onError);
-const listening = listen(db, ['proofline_done'], () => waiters.wake());
+const listening = listen(db, ['proofline_done'], (_channel, payload) => waiters.wake(readRing(payload)));
 
 const app = await createApp({
   db,

@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { type Clock, systemClock } from '../domain/clock.ts';
 import { createAcceptor } from '../store/accept.ts';
 import { listen } from '../store/listen.ts';
+import { readRing } from '../store/ring-done.ts';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
 import { createApp } from './app.ts';
 import { createReads } from './group-reads.ts';
@@ -51,7 +52,7 @@ export async function startTestServer({
   const groups: { requests: number; proofs: number }[] = [];
   const log = pino({ level: 'error' }, pino.destination(2));
   const waiters = createWaiters(db, (error) => log.error(error));
-  const listening = listen(db, ['proofline_done'], () => waiters.wake());
+  const listening = listen(db, ['proofline_done'], (_channel, payload) => waiters.wake(readRing(payload)));
   const app = await createApp({
     db,
     acceptor: createAcceptor({

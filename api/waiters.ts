@@ -1,6 +1,7 @@
 /**
- * Many requests that wait for the end of a proof, submission (`?wait`), command, import, org change or PDF share one question to the store, asked when a
- * transition has notified and every 250 ms besides. One connection listens for all; none is held per waiter.
+ * Many requests that wait for the end of a proof, submission (`?wait`), command, import, org change or PDF share one question to the store. It is asked of
+ * those whom a ring names (`store/ring-done.ts`) and of those who just began to wait; of everybody at a ring that names nobody, after a new connection
+ * and every few seconds. One connection listens for all; none is held per waiter.
  */
 import type { CommandId, ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
 import { storedPdfs } from '../store/certificate-pdfs.read.ts';
@@ -12,7 +13,10 @@ import { finalProofs } from '../store/proofs.read.ts';
 import { finalSubmissions } from '../store/submissions.read.ts';
 import { withTenant } from '../store/tenant-scope.ts';
 
+/** Who just began to wait is asked for after so long: what ended before he did rang for nobody. So is who was not answered. */
 const POLL_MS = 250;
+/** Everybody is asked for after so long: an end that rang for nobody, or whose ring was lost, is found. */
+const SWEEP_MS = 5_000;
 const MAX_WAITERS = 2_000;
 
 export type WaitFor =
@@ -28,8 +32,8 @@ export type WaitFor =
 export interface Waiters {
   /** Resolves when the thing has reached its end, after `timeoutMs`, on `signal`, or at once if too many wait. Never rejects. */
   wait(target: WaitFor, timeoutMs: number, signal: AbortSignal): Promise<void>;
-  /** Asks the store soon; called when a transition has been notified. */
-  wake(): void;
+  /** Asks the store soon for those who wait for one of these, or for everybody; called when a transition has been notified. */
+  wake(ids?: readonly string[]): void;
   /** Releases every waiter. */
   stop(): void;
   readonly size: number;
@@ -40,11 +44,15 @@ interface Waiter {
   readonly release: () => void;
 }
 
-export function createWaiters(db: Db, onError: (error: unknown) => void): Waiters {
+export function createWaiters(db: Db, onError: (error: unknown) => void, sweepMs = SWEEP_MS): Waiters {
   const waiting = new Set<Waiter>();
+  const byId = new Map<string, Set<Waiter>>();
+  /** Whom the next question is about. */
+  const due = new Set<Waiter>();
   let timer: NodeJS.Timeout | undefined;
+  let sweptAtMs = 0;
   let isAsking = false;
-  let isWoken = false;
+  let isRung = false;
   let isStopped = false;
 
   const schedule = (delayMs: number): void => {
@@ -53,17 +61,46 @@ export function createWaiters(db: Db, onError: (error: unknown) => void): Waiter
     timer = setTimeout(() => void ask(), delayMs);
   };
 
+  const addEverybody = (): void => {
+    sweptAtMs = performance.now();
+    for (const waiter of waiting) due.add(waiter);
+  };
+
   const ask = async (): Promise<void> => {
     isAsking = true;
-    isWoken = false;
+    isRung = false;
+    if (performance.now() - sweptAtMs >= sweepMs) addEverybody();
+    const asked = [...due];
+    due.clear();
     try {
-      const scopes = Map.groupBy(waiting, ({ target }) => ('tenant' in target ? target.tenant : undefined));
+      const scopes = Map.groupBy(asked, ({ target }) => ('tenant' in target ? target.tenant : undefined));
       for (const [tenant, waiters] of scopes) await askFor(db, tenant, waiters);
     } catch (error) {
       onError(error);
+      for (const waiter of asked) if (waiting.has(waiter)) due.add(waiter);
     }
     isAsking = false;
-    schedule(isWoken ? 0 : POLL_MS);
+    schedule(isRung ? 0 : POLL_MS);
+  };
+
+  const add = (waiter: Waiter): void => {
+    if (waiting.size === 0) sweptAtMs = performance.now();
+    waiting.add(waiter);
+    due.add(waiter);
+    const id = rungId(waiter.target);
+    const same = byId.get(id);
+    if (same === undefined) byId.set(id, new Set([waiter]));
+    else same.add(waiter);
+    if (waiting.size === 1) schedule(POLL_MS);
+  };
+
+  const remove = (waiter: Waiter): void => {
+    waiting.delete(waiter);
+    due.delete(waiter);
+    const id = rungId(waiter.target);
+    const same = byId.get(id);
+    same?.delete(waiter);
+    if (same?.size === 0) byId.delete(id);
   };
 
   return {
@@ -75,18 +112,21 @@ export function createWaiters(db: Db, onError: (error: unknown) => void): Waiter
           release: () => {
             clearTimeout(timeout);
             signal.removeEventListener('abort', waiter.release);
-            waiting.delete(waiter);
+            remove(waiter);
             resolve();
           },
         };
         const timeout = setTimeout(waiter.release, timeoutMs);
         signal.addEventListener('abort', waiter.release);
-        waiting.add(waiter);
-        if (waiting.size === 1) schedule(POLL_MS);
+        add(waiter);
       });
     },
-    wake() {
-      isWoken = true;
+    wake(ids) {
+      const named = ids?.flatMap((id) => [...(byId.get(id) ?? [])]);
+      if (named === undefined) addEverybody();
+      else if (named.length === 0) return;
+      else for (const waiter of named) due.add(waiter);
+      isRung = true;
       schedule(0);
     },
     stop() {
@@ -98,6 +138,11 @@ export function createWaiters(db: Db, onError: (error: unknown) => void): Waiter
       return waiting.size;
     },
   };
+}
+
+/** The id under which a ring names what is waited for: a PDF is its proof's. */
+function rungId({ kind, id }: WaitFor): string {
+  return kind === 'pdf' ? (id.split('/')[0] ?? id) : id;
 }
 
 /** Without a tenant: commands and imports, which whoever waits has just been shown. */

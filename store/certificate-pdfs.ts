@@ -5,6 +5,7 @@ import { workflowIds } from '../domain/ids.ts';
 import { type CertificateLevel, nextLevel } from '../domain/pdf-level.ts';
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Queryable, type Tx } from './pool.ts';
+import { ringDone } from './ring-done.ts';
 
 /**
  * Makes the row of a level unless it is there and returns when it was asked for, the claimed time of its signature. Key
@@ -117,7 +118,7 @@ export function storeLevel(db: Db, input: NewLevel): Promise<'stored' | 'kept-ea
       `INSERT INTO events (at, type, tenant_id, members, payload) VALUES ($1, 'certificate.rendered', $2, ARRAY[$3::uuid], $4)`,
       [now, row.tenant_id, proof, { proof, level, sha256: sha256.toString('hex'), size: bytes.length }],
     );
-    await tx.query("SELECT pg_notify('proofline_done', '')");
+    await ringDone(tx, [proof]);
     return 'stored';
   });
 }

@@ -1,7 +1,8 @@
-import type { BatchId, ProofId, TenantId } from '../domain/ids.ts';
+import type { BatchId, ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
 import type { ProofState } from '../domain/states.ts';
 import { requestEagerPdfs } from './certificate-pdfs.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
+import { ringDone } from './ring-done.ts';
 import { appendTimeline, describeMoved, type TimelineRow } from './timeline.ts';
 
 /** Drafts that one signing step takes, and one transaction keeps: some 50 ms of work, which a small batch may have to wait for. */
@@ -109,12 +110,17 @@ export function storeCertificates(
   return inTransaction(db, async (tx) => {
     const ids = input.certificates.map((c) => c.proofId);
     await tx.query('SELECT FROM proofs WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE', [ids]);
-    const { rows } = await tx.query<{ id: ProofId; tenant_id: TenantId; final_state: ProofState }>(
+    const { rows } = await tx.query<{
+      id: ProofId;
+      tenant_id: TenantId;
+      submission_id: SubmissionId;
+      final_state: ProofState;
+    }>(
       `WITH signed AS (
          UPDATE certificates c SET kid = $4, version = $5, signature = u.signature, signed_at = $3 FROM unnest($1::uuid[], $2::bytea[]) AS u (proof, signature)
          WHERE c.proof_id = u.proof AND c.signature IS NULL RETURNING c.proof_id, c.final_state)
        UPDATE proofs p SET state = s.final_state, certified_at = $3, failure = NULL FROM signed s WHERE p.id = s.proof_id
-       RETURNING p.id, p.tenant_id, s.final_state`,
+       RETURNING p.id, p.tenant_id, p.submission_id, s.final_state`,
       [ids, input.certificates.map((c) => Buffer.from(c.signature)), input.now, input.kid, input.version],
     );
     const groups = new Map<string, { tenantId: TenantId; state: ProofState; moved: ProofId[] }>();
@@ -137,7 +143,7 @@ export function storeCertificates(
       rows.map((row) => row.id),
       input.now,
     );
-    await tx.query("SELECT pg_notify('proofline_done', '')");
+    await ringDone(tx, [...new Set(rows.flatMap((row) => [row.id, row.submission_id]))]);
     return rows.length;
   });
 }

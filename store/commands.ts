@@ -12,6 +12,7 @@ import { type BatchId, type ProofId, type SubmissionId, type TenantId, workflowI
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
 import { queueRetries } from './retries.ts';
+import { ringEveryone } from './ring-done.ts';
 import { appendTimeline, type TimelineRow } from './timeline.ts';
 
 /** One verb for one proof, as it waits in its row. */
@@ -78,7 +79,7 @@ export async function applyCommands(
     })),
     input.now,
   );
-  await tx.query("SELECT pg_notify('proofline_done', '')");
+  await ringEveryone(tx);
 }
 
 /** A retry needs more than the proof: evidence that lands meanwhile, and a batch that closes, wait for its commit. */

@@ -108,7 +108,6 @@ async function applyAnchor(tx: Tx, from: bigint, to: bigint, at: string): Promis
     }
   }
   await appendTimeline(tx, rows);
-  await tx.query("SELECT pg_notify('proofline_done', '')");
 }
 
 function step(g: Moved, at: string): Pick<TimelineRow, 'tenantId' | 'scope' | 'at' | 'leafRange'> {

@@ -1,5 +1,6 @@
 import { MAX_COMMANDS } from '../domain/commands.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
+import { ringDone } from './ring-done.ts';
 
 /** Proofs that one step reads, whatever it finds: a rare match is found step by step, none of which takes a second. */
 const STEP_ROWS = 20_000;
@@ -49,7 +50,7 @@ export function expandFilters(db: Db, stepRows = STEP_ROWS): Promise<boolean> {
        WHERE id = $1`,
       [request.id, last?.at ?? null, last?.id ?? null, matched.filter((row) => row.isUncounted).length, isEnd],
     );
-    if (isEnd) await tx.query("SELECT pg_notify('proofline_done', '')");
+    if (isEnd) await ringDone(tx, [request.id]);
     return true;
   });
 }

@@ -19,6 +19,7 @@ import { writeShares } from './licence-shares.ts';
 import { readAmendedGrant } from './licences.amended.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
 import { takeRevocationList } from './revocation-lists.ts';
+import { ringDone } from './ring-done.ts';
 
 export interface ImportDeps {
   readonly clock: Clock;
@@ -199,7 +200,7 @@ async function refuseGrant(tx: Tx, importId: string, error: ProoflineError, now:
     subject: importId,
     detail: { code: error.code, dryRun: request.dry_run },
   });
-  await tx.query("SELECT pg_notify('proofline_done', '')");
+  await ringDone(tx, [importId]);
   return { state: 'REFUSED', code: error.code };
 }
 
@@ -297,7 +298,7 @@ async function finish(
     now,
   ]);
   // Whoever waits for the outcome looks once this is committed.
-  await tx.query("SELECT pg_notify('proofline_done', '')");
+  await ringDone(tx, [importId]);
 }
 
 async function readRequest(db: Pick<Tx, 'query'>, importId: string, lock: '' | 'FOR UPDATE' = ''): Promise<Request> {

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Db } from './pool.ts';
 
-/** Channels that transactions notify at commit. Payloads are empty: a notification only says "look". */
+/** Channels that transactions notify at commit. A notification only says "look"; of proofline_done alone a payload may say where (`ring-done.ts`). */
 export type Channel =
   | 'proofline_intake'
   | 'proofline_outbox'
@@ -19,10 +19,14 @@ export interface Listening {
 }
 
 /**
- * Calls `onNotify` for each notification, and once after every (re)connection, since what was notified meanwhile is
+ * Calls `onNotify` for each notification, and once, with an empty payload, after every (re)connection, since what was notified meanwhile is
  * lost. Holds one connection of the pool. A lost connection is taken up again after a second, for ever.
  */
-export function listen(db: Db, channels: readonly Channel[], onNotify: (channel: Channel) => void): Listening {
+export function listen(
+  db: Db,
+  channels: readonly Channel[],
+  onNotify: (channel: Channel, payload: string) => void,
+): Listening {
   let stopped = false;
   let release: (() => void) | undefined;
   let retry: NodeJS.Timeout | undefined;
@@ -55,12 +59,12 @@ export function listen(db: Db, channels: readonly Channel[], onNotify: (channel:
     held.on('error', giveUp);
     if (stopped) return giveUp();
     try {
-      held.on('notification', ({ channel }) => onNotify(channel as Channel));
+      held.on('notification', ({ channel, payload = '' }) => onNotify(channel as Channel, payload));
       for (const channel of channels) await held.query(`LISTEN ${channel}`);
     } catch {
       return giveUp();
     }
-    if (release === giveUp) for (const channel of channels) onNotify(channel);
+    if (release === giveUp) for (const channel of channels) onNotify(channel, '');
   };
   void connect();
 

@@ -13,6 +13,7 @@ import { advanceGrants } from './licence-amendments.ts';
 import { lockTenant } from './licence-rooms.ts';
 import { findOverdrawn, followShares, readShares, writeShares } from './licence-shares.ts';
 import { asStoreError, type Db, inTransaction, type Queryable, type Tx } from './pool.ts';
+import { ringDone } from './ring-done.ts';
 
 /** Levels of a tree below its root. */
 export const MAX_DEPTH = 16;
@@ -281,7 +282,7 @@ async function finish(
     },
   });
   // Whoever waits for the outcome looks once this is committed.
-  await tx.query("SELECT pg_notify('proofline_done', '')");
+  await ringDone(tx, [id]);
   return { state, tenantId: request.tenant_id, ...(refusal !== undefined && { code: refusal.code }) };
 }
 

@@ -7,6 +7,7 @@ import { formatSeal, leafDataOfText, sealHeader } from '../domain/seal.ts';
 import { SALT_LENGTH, STATEMENT_TYPE, type Statement, saltedDigest } from '../domain/statement.ts';
 import { statesBefore } from '../domain/states.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
+import { ringDone } from './ring-done.ts';
 import { appendTimeline, describeMoved } from './timeline.ts';
 
 /** Proofs that one transaction freezes or seals: some 50 ms of work, which a small batch may have to wait for. */
@@ -267,12 +268,12 @@ export function failProofs(
   },
 ): Promise<number> {
   return inTransaction(db, async (tx) => {
-    const { rows } = await tx.query<{ id: ProofId; tenant_id: TenantId; code: string }>(
+    const { rows } = await tx.query<{ id: ProofId; tenant_id: TenantId; submission_id: SubmissionId; code: string }>(
       `UPDATE proofs p SET state = 'FAILED', failure = jsonb_build_object('stage', $2::text, 'code', f.code, 'detail', f.detail, 'at', $3::text)
        FROM jsonb_to_recordset($1) AS f ("proofId" uuid, code text, detail text)
        WHERE p.id = f."proofId" AND p.state = ANY ($4::proof_state[])
          AND NOT EXISTS (SELECT FROM certificates c WHERE c.proof_id = p.id)
-       RETURNING p.id, p.tenant_id, f.code`,
+       RETURNING p.id, p.tenant_id, p.submission_id, f.code`,
       [JSON.stringify(input.failures), input.stage, input.now, statesBefore('FAILED')],
     );
     await appendTimeline(
@@ -286,7 +287,7 @@ export function failProofs(
         detail: { stage: input.stage, code: row.code },
       })),
     );
-    await tx.query("SELECT pg_notify('proofline_done', '')");
+    await ringDone(tx, [...new Set(rows.flatMap((row) => [row.id, row.submission_id]))]);
     return rows.length;
   });
 }
