@@ -375,7 +375,7 @@ describe('how a tenant is anchored', () => {
     ]);
     expect((await submit('after')).status).toBe(202);
     while (
-      (await formBatch(db(), { newId: () => crypto.randomUUID(), now: clock.nowMicros(), maxUnsealed: 8 })) === 'formed'
+      (await formBatch(db(), { newId: () => crypto.randomUUID(), now: clock.nowMicros(), maxUnsealed: 8 })) === 'prompt'
     );
     const { rows } = await db().query(
       `SELECT b.anchor_window AS "window", b.anchor_policy AS policy, b.proof_count AS proofs FROM batches b

@@ -81,7 +81,7 @@ describe('requests that arrive while an insert is under way', () => {
       maxProofs: 10,
       onGroup,
     });
-    const requests = [1, 1, 1, 1, 1, 1, 8, 8, 30, 1].map((proofs) => requestOf(proofs));
+    const requests = [1, 1, 1, 1, 1, 1, 8, 8, 11, 1].map((proofs) => requestOf(proofs));
     expect(await Promise.all(requests.map((request) => bounded.accept(request)))).toMatchObject(
       Array(10).fill({ outcome: 'accepted' }),
     );
@@ -90,9 +90,28 @@ describe('requests that arrive while an insert is under way', () => {
       { requests: 4, proofs: 4 },
       { requests: 2, proofs: 9 },
       { requests: 1, proofs: 8 },
-      { requests: 1, proofs: 30 },
+      { requests: 1, proofs: 11 },
       { requests: 1, proofs: 1 },
     ]);
+  });
+
+  it('wait behind none of many proofs', async () => {
+    const intake = database.pool('proofline_intake');
+    const { promise: until, resolve: goOn } = Promise.withResolvers<void>();
+    const slow = createAcceptor({
+      // Whatever has many proofs goes once we say so.
+      intake: {
+        async query(query: { values: unknown[] }) {
+          if (String(query.values[0]).length > 10_000) await until;
+          return intake.query(query as never);
+        },
+      } as unknown as Queryable,
+      onGroup,
+    });
+    const many = [slow.accept(requestOf(100)), slow.accept(requestOf(100))];
+    expect(await slow.accept(requestOf(1))).toMatchObject({ outcome: 'accepted' });
+    goOn();
+    expect(await Promise.all(many)).toMatchObject(Array(2).fill({ outcome: 'accepted' }));
   });
 
   it('are repeated one by one when the group fails, so that only the faulty one gets an error', async () => {

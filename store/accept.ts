@@ -1,12 +1,14 @@
 /**
  * The accept path: group commit. Requests that arrive while an insert is under way share the next call of accept(),
  * across tenants, so the cost of a commit falls as load grows. Nothing waits for a timer: a request that is alone
- * goes at once.
+ * goes at once. Requests of many proofs have calls of their own, one at a time as well: whoever sends one proof
+ * waits behind none of them.
  */
 
 import type { DigestAlgorithm } from '../domain/digest.ts';
 import { ProoflineError } from '../domain/errors.ts';
 import type { ApiKeyId, OrgUnitId, ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
+import { CROWD } from '../domain/lane.ts';
 import type { AnchorPolicy, AnchorWindow } from '../domain/states.ts';
 import { asStoreError, type Queryable } from './pool.ts';
 
@@ -76,15 +78,22 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** Requests that go in the same calls. */
+interface Line {
+  readonly queue: Waiting[];
+  isSending: boolean;
+}
+
 const REFUSALS = ['UNAUTHENTICATED', 'TENANT_SUSPENDED', 'ORG_UNIT_CLOSED', 'TOO_MANY_PENDING'] as const;
 
 export function createAcceptor(options: AcceptorOptions): Acceptor {
   const { intake, maxRequests = 500, maxProofs = 12_000, maxLength = 48 * 1024 * 1024, onGroup } = options;
-  const queue: Waiting[] = [];
-  let isSending = false;
+  const few: Line = { queue: [], isSending: false };
+  const many: Line = { queue: [], isSending: false };
 
-  const sendAll = async (): Promise<void> => {
-    isSending = true;
+  const sendAll = async (line: Line): Promise<void> => {
+    const { queue } = line;
+    line.isSending = true;
     while (queue.length > 0) {
       const group = takeGroup(queue, maxRequests, maxProofs, maxLength);
       onGroup?.(
@@ -93,20 +102,21 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
       );
       await sendGroup(intake, group);
     }
-    isSending = false;
+    line.isSending = false;
   };
 
   return {
     accept(request) {
+      const line = request.proofs.length < CROWD ? few : many;
       return new Promise((resolve, reject) => {
-        queue.push({
+        line.queue.push({
           submission: request.submission,
           json: JSON.stringify(request),
           proofs: request.proofs.length,
           resolve,
           reject,
         });
-        if (!isSending) void sendAll();
+        if (!line.isSending) void sendAll(line);
       });
     },
   };

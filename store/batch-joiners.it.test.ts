@@ -16,9 +16,9 @@ describe('a batch that others may join', () => {
   const soon = '2026-01-31T08:00:10Z';
   const at = (second: number): string => `2026-01-31T08:00:0${second}Z`;
   const formJoinable = async (): Promise<BatchId> => {
-    expect(await formBatch(world.db, { newId: randomUUID, now: at(0), maxUnsealed: 8, joinableUntil: soon })).toBe(
-      'formed',
-    );
+    const joinableUntil = { prompt: soon, crowd: soon };
+    const formed = await formBatch(world.db, { newId: randomUUID, now: at(0), maxUnsealed: 8, joinableUntil });
+    expect(['prompt', 'crowd']).toContain(formed);
     return (await world.all()).at(-1)?.id as BatchId;
   };
   const submissionsOf = async (batch: BatchId): Promise<number> =>
@@ -30,7 +30,7 @@ describe('a batch that others may join', () => {
     const batch = await formJoinable();
     await acceptProofs(world.test, b, 3);
     await acceptProofs(world.test, a, 1, { anchorPolicy: 'REQUIRED' });
-    expect(await formBatch(world.db, { newId: randomUUID, now: at(1), maxUnsealed: 8 })).toBe('formed');
+    expect(await formBatch(world.db, { newId: randomUUID, now: at(1), maxUnsealed: 8 })).toBe('prompt');
     expect((await world.all()).at(-1)).toMatchObject({ anchor_policy: 'REQUIRED', proof_count: 1 });
     expect(await formBatch(world.db, { newId: randomUUID, now: at(1), maxUnsealed: 8 })).toBe('nothing');
     expect(await take({ batch, now: at(1) })).toHaveLength(1);
@@ -40,7 +40,7 @@ describe('a batch that others may join', () => {
     expect(await lookForJoiners(world.db, { batch, now: at(1) })).toBe('some');
     expect(await lookForJoiners(world.db, { batch, now: soon })).toBe('shut');
     expect(await take({ batch, now: soon })).toEqual([]);
-    expect(await formBatch(world.db, { newId: randomUUID, now: soon, maxUnsealed: 8 })).toBe('formed');
+    expect(await formBatch(world.db, { newId: randomUUID, now: soon, maxUnsealed: 8 })).toBe('prompt');
   });
 
   it('is shut once it is full, and what waits behind it is formed at once', async () => {
@@ -53,7 +53,7 @@ describe('a batch that others may join', () => {
     expect(await take({ batch, now: at(4) })).toHaveLength(1);
     expect((await world.all())[0]).toMatchObject({ proof_count: 2_000 });
     expect(await lookForJoiners(world.db, { batch, now: at(4) })).toBe('shut');
-    expect(await formBatch(world.db, { newId: randomUUID, now: at(4), maxUnsealed: 8 })).toBe('formed');
+    expect(await formBatch(world.db, { newId: randomUUID, now: at(4), maxUnsealed: 8 })).toBe('crowd');
   });
 
   it('does not keep a submission that travels alone waiting, nor takes it', async () => {
@@ -61,7 +61,7 @@ describe('a batch that others may join', () => {
     await acceptProofs(world.test, a, 1);
     const batch = await formJoinable();
     await acceptProofs(world.test, a, 1_001);
-    expect(await formBatch(world.db, { newId: randomUUID, now: at(1), maxUnsealed: 8 })).toBe('formed-lone');
+    expect(await formBatch(world.db, { newId: randomUUID, now: at(1), maxUnsealed: 8 })).toBe('large');
     expect(await submissionsOf(batch)).toBe(1);
   });
 
@@ -73,7 +73,7 @@ describe('a batch that others may join', () => {
     await acceptProofs(world.test, a, 1);
     const second = await formJoinable();
     await world.owner.query('UPDATE batches SET joinable_until = $1', [soon]);
-    for (let i = 0; i < 40; i++) await acceptProofs(world.test, a, 3);
+    for (let i = 0; i < 20; i++) await acceptProofs(world.test, await seedTenant(world.owner), 6);
     await Promise.all(
       Array.from({ length: 30 }, (_, i) =>
         i % 3 === 0

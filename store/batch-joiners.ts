@@ -1,7 +1,7 @@
 /** Proofs that join a batch while it is sealed, until its time is over or it is full. */
 import type { BatchId, SubmissionId } from '../domain/ids.ts';
+import { type Lane, LONE_SUBMISSION } from '../domain/lane.ts';
 import type { AnchorPolicy, AnchorWindow } from '../domain/states.ts';
-import { LONE_SUBMISSION } from './batches.ts';
 import { BATCH_CAPACITY } from './form-batch.ts';
 import type { Db, Tx } from './pool.ts';
 import { countProofs, takeSubmissions, tryTakeTurn } from './take-submissions.ts';
@@ -21,7 +21,7 @@ export async function lookForJoiners(
 }
 
 /**
- * Adds to a joinable batch what waits of its class, up to its capacity. Returns the submissions that joined. Locks: the
+ * Adds to a joinable batch what waits of its class and lane, up to its capacity. Returns the submissions that joined. Locks: the
  * advisory lock, queue rows, the batch row. Key (submission): it leaves the queue once.
  */
 export async function takeJoiners(
@@ -29,14 +29,18 @@ export async function takeJoiners(
   { batch, now }: { readonly batch: BatchId; readonly now: string },
 ): Promise<readonly SubmissionId[]> {
   if (!(await tryTakeTurn(tx))) return [];
-  const { rows: open } = await tx.query<{ anchorPolicy: AnchorPolicy; anchorWindow: AnchorWindow; room: number }>(
-    `SELECT anchor_policy AS "anchorPolicy", anchor_window AS "anchorWindow", $3::int - proof_count AS room FROM batches
+  const { rows: open } = await tx.query<{
+    anchorPolicy: AnchorPolicy;
+    anchorWindow: AnchorWindow;
+    lane: Lane;
+    room: number;
+  }>(
+    `SELECT anchor_policy AS "anchorPolicy", anchor_window AS "anchorWindow", lane, $3::int - proof_count AS room FROM batches
      WHERE id = $1 AND state = 'FORMED' AND joinable_until > $2 FOR UPDATE`,
     [batch, now, BATCH_CAPACITY],
   );
   if (open[0] === undefined) return [];
-  const { anchorPolicy, anchorWindow, room } = open[0];
-  const taken = await takeSubmissions(tx, { for: 'joinable-batch', room, anchorPolicy, anchorWindow });
+  const taken = await takeSubmissions(tx, { for: 'joinable-batch', ...open[0], now });
   const submissions = taken.map((row) => row.submission_id);
   // Shut when it is full, or has too little room for the next: whoever waits behind it is the relay's again.
   const { rows: kept } = await tx.query<{ is_open: boolean }>(

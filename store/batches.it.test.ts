@@ -3,17 +3,17 @@ import type { BatchId } from '../domain/ids.ts';
 import { acceptProofs } from '../test/support/accepted.ts';
 import { useBatches } from '../test/support/batches.ts';
 import { seedTenant } from '../test/support/seed.ts';
-import { closeIfDone, findBatch, isSmallUnderWay, readOpenBatches, restartBatch } from './batches.ts';
+import { closeIfDone, findBatch, isUnderWay, readOpenBatches, restartBatch } from './batches.ts';
 import { queueForLicence } from './certificates.ts';
 import { inTransaction } from './pool.ts';
 
 const world = useBatches();
 
-describe('a small batch under way', () => {
-  it('is one without a large submission, formed since, until it is closed', async () => {
+describe('a batch under way', () => {
+  it('is one of the lanes asked for, formed since, until it is closed', async () => {
     const { owner, test, life } = world;
     const tenant = await seedTenant(owner);
-    const under = () => isSmallUnderWay(test.pool('proofline_worker'), '2026-01-31T08:00:00Z');
+    const under = () => isUnderWay(test.pool('proofline_worker'), ['prompt', 'crowd'], '2026-01-31T08:00:00Z');
     const formed = async (proofs: number): Promise<BatchId> => {
       await acceptProofs(test, tenant, proofs);
       const batch = await life.formed();
@@ -21,10 +21,10 @@ describe('a small batch under way', () => {
       return batch;
     };
     const large = await formed(1_001);
-    expect((await findBatch(owner, large)).isLarge).toBe(true);
+    expect((await findBatch(owner, large)).lane).toBe('large');
     expect(await under()).toBe(false);
     const small = await formed(1);
-    expect((await findBatch(owner, small)).isLarge).toBe(false);
+    expect((await findBatch(owner, small)).lane).toBe('prompt');
     expect(await under()).toBe(true);
     await owner.query("UPDATE batches SET formed_at = '2026-01-31T07:59:59Z' WHERE id = $1", [small]);
     expect(await under()).toBe(false);
@@ -38,7 +38,7 @@ describe('formBatch', () => {
     const [a, b] = [await seedTenant(world.owner), await seedTenant(world.owner)];
     await acceptProofs(world.test, a, 3);
     await acceptProofs(world.test, b, 1);
-    expect(await world.life.form()).toBe('formed');
+    expect(await world.life.form()).toBe('prompt');
     expect(await world.life.form()).toBe('nothing');
     expect(await world.all()).toMatchObject([{ proof_count: 4, tenants: [a.tenantId, b.tenantId].sort() }]);
     const { rows } = await world.owner.query('SELECT kind, name, payload FROM outbox');
@@ -61,29 +61,29 @@ describe('formBatch', () => {
     await acceptProofs(world.test, a, 900, { receivedAt: '2026-01-31T08:00:03Z' });
     await acceptProofs(world.test, a, 900, { receivedAt: '2026-01-31T08:00:04Z' });
     expect([await world.life.form(), await world.life.form(), await world.life.form()]).toEqual([
-      'formed',
-      'formed-lone',
-      'formed',
+      'crowd',
+      'large',
+      'crowd',
     ]);
     expect((await world.all()).map((batch) => batch.proof_count)).toEqual([1_800, 1_001, 900]);
   });
 
-  it('gives a lone proof a place in the next batch however many another tenant has waiting', async () => {
+  it('gives a lone proof a batch of its own however many another tenant has waiting', async () => {
     const [flood, quiet] = [await seedTenant(world.owner), await seedTenant(world.owner)];
     for (let i = 0; i < 6; i++) await acceptProofs(world.test, flood, 900, { receivedAt: `2026-01-31T08:00:0${i}Z` });
     await acceptProofs(world.test, quiet, 1, { receivedAt: '2026-01-31T08:00:09Z' });
-    await world.life.form();
-    expect((await world.all())[0]?.tenants).toContain(quiet.tenantId);
+    expect([await world.life.form(), await world.life.form()]).toEqual(['crowd', 'prompt']);
+    expect((await world.all())[1]?.tenants).toEqual([quiet.tenantId]);
   });
 
   it('stops while as many batches as allowed are before their seal', async () => {
     const a = await seedTenant(world.owner);
     await acceptProofs(world.test, a, 1_001);
     await acceptProofs(world.test, a, 1_001);
-    expect(await world.life.form(1)).toBe('formed-lone');
+    expect(await world.life.form(1)).toBe('large');
     expect(await world.life.form(1)).toBe('full');
     await world.seal((await world.all())[0]?.id as BatchId);
-    expect(await world.life.form(1)).toBe('formed-lone');
+    expect(await world.life.form(1)).toBe('large');
   });
 
   it('is not stopped by as many batches as allowed that wait for an anchor or a licence', async () => {
@@ -102,7 +102,7 @@ describe('formBatch', () => {
     expect(remainders.filter(({ awaitingEvidence }) => awaitingEvidence === 1)).toHaveLength(4);
     expect(remainders.filter(({ awaitingLicence }) => awaitingLicence === 1)).toHaveLength(4);
     await acceptProofs(world.test, other, 1);
-    expect(await world.life.form(8)).toBe('formed');
+    expect(await world.life.form(8)).toBe('prompt');
     expect((await world.all()).at(-1)).toMatchObject({ proof_count: 1, tenants: [other.tenantId] });
   });
 
@@ -110,23 +110,32 @@ describe('formBatch', () => {
     const [flood, quiet] = [await seedTenant(world.owner), await seedTenant(world.owner)];
     for (let i = 0; i < 3; i++) await acceptProofs(world.test, flood, 1_001, { receivedAt: `2026-01-31T08:00:0${i}Z` });
     expect([await world.life.form(), await world.life.form(), await world.life.form()]).toEqual([
-      'formed-lone',
-      'formed-lone',
+      'large',
+      'large',
       'nothing',
     ]);
     await acceptProofs(world.test, quiet, 1, { receivedAt: '2026-01-31T08:00:09Z' });
-    expect(await world.life.form()).toBe('formed');
+    expect(await world.life.form()).toBe('prompt');
     expect((await world.all()).map((batch) => batch.proof_count)).toEqual([1_001, 1_001, 1]);
     await world.seal((await world.all())[0]?.id as BatchId);
-    expect(await world.life.form()).toBe('formed-lone');
+    expect(await world.life.form()).toBe('large');
     expect((await world.all()).at(-1)).toMatchObject({ proof_count: 1_001 });
+  });
+
+  it('lets a tenant’s single proof go before its own large submissions that wait for a place', async () => {
+    const a = await seedTenant(world.owner);
+    for (let i = 0; i < 3; i++) await acceptProofs(world.test, a, 1_001, { receivedAt: `2026-01-31T08:00:0${i}Z` });
+    await acceptProofs(world.test, a, 1, { receivedAt: '2026-01-31T08:00:09Z' });
+    const outcomes = [];
+    for (let i = 0; i < 4; i++) outcomes.push(await world.life.form());
+    expect(outcomes.sort()).toEqual(['large', 'large', 'nothing', 'prompt']);
   });
 
   it('puts every submission into exactly one batch when many form at once', async () => {
     const a = await seedTenant(world.owner);
     for (let i = 0; i < 20; i++) await acceptProofs(world.test, a, 200);
     for (let i = 0; i < 4; i++) await Promise.all(Array.from({ length: 6 }, () => world.life.form(100)));
-    while ((await world.life.form(100)) === 'formed');
+    while ((await world.life.form(100)) !== 'nothing');
     const all = await world.all();
     expect(all.reduce((sum, batch) => sum + batch.proof_count, 0)).toBe(4_000);
     expect((await world.owner.query('SELECT FROM submissions WHERE batch_id IS NULL')).rowCount).toBe(0);

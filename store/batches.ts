@@ -1,10 +1,9 @@
 import { type BatchId, workflowIds } from '../domain/ids.ts';
+import { CROWD, type Lane } from '../domain/lane.ts';
 import type { AnchorPolicy } from '../domain/states.ts';
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
 
-/** A submission with more proofs than this travels alone. */
-export const LONE_SUBMISSION = 1_000;
 /** Tenant ids shown in Temporal; beyond these `many` stands for all. */
 const SHOWN_TENANTS = 16;
 
@@ -25,34 +24,29 @@ export function shownTenants(all: readonly string[]): readonly string[] {
   return distinct.length > SHOWN_TENANTS ? ['many'] : distinct;
 }
 
-/** SQL over a row `b` of batches: it carries a submission above `LONE_SUBMISSION`, and so no other. */
-export const IS_LARGE = `coalesce((SELECT m.proof_count > ${LONE_SUBMISSION} FROM submissions m WHERE m.batch_id = b.id LIMIT 1), false)`;
-
 /** What whoever begins to work on a batch finds. */
 export interface FoundBatch {
   /** Proofs may still join, whatever the hour: false once, false for ever. */
   readonly mayGrow: boolean;
   /** Somebody was here before: a run that is gone, or an attempt. What it was told to look for, it may have taken along. */
   readonly isRepeated: boolean;
-  /** It carries a submission above `LONE_SUBMISSION`. */
-  readonly isLarge: boolean;
+  readonly lane: Lane;
 }
 
 /** The batch as it is before anything is done about it. */
 export async function findBatch(db: Db, batch: BatchId): Promise<FoundBatch> {
   const { rows } = await db.query<FoundBatch>(
-    `SELECT b.state = 'FORMED' AND b.joinable_until IS NOT NULL AS "mayGrow", b.state <> 'FORMED' OR b.generation > 1 AS "isRepeated",
-       ${IS_LARGE} AS "isLarge" FROM batches b WHERE b.id = $1`,
+    `SELECT b.state = 'FORMED' AND b.joinable_until IS NOT NULL AS "mayGrow", b.state <> 'FORMED' OR b.generation > 1 AS "isRepeated", b.lane FROM batches b WHERE b.id = $1`,
     [batch],
   );
-  return rows[0] ?? { mayGrow: false, isRepeated: false, isLarge: false };
+  return rows[0] ?? { mayGrow: false, isRepeated: false, lane: 'prompt' };
 }
 
-/** Whether a batch without a large submission was formed after `since` (RFC 3339) and has not reached its end. */
-export async function isSmallUnderWay(db: Db, since: string): Promise<boolean> {
+/** Whether a batch of these lanes was formed after `since` (RFC 3339) and has not reached its end. */
+export async function isUnderWay(db: Db, lanes: readonly Lane[], since: string): Promise<boolean> {
   const { rows } = await db.query<{ found: boolean }>(
-    `SELECT EXISTS (SELECT FROM batches b WHERE b.state <> 'CLOSED' AND b.formed_at > $1 AND NOT ${IS_LARGE}) AS found`,
-    [since],
+    "SELECT EXISTS (SELECT FROM batches WHERE state <> 'CLOSED' AND formed_at > $1 AND lane = ANY ($2::text[])) AS found",
+    [since, lanes],
   );
   return rows[0]?.found === true;
 }
@@ -101,12 +95,17 @@ export async function armBatch(tx: Tx, batch: BatchId, origin: string, now: stri
   return { complete: rows[0].complete, deadline: rows[0].deadline };
 }
 
-/** The batch has all the seals it will get. Frees its place among the unsealed; tells the relay, the integrator and whoever stamps. Key (batch). Returns how many members it has. */
+/**
+ * The batch has all the seals it will get. Frees its place among the unsealed and counts who was a crowd in it; tells the
+ * relay, the integrator and whoever stamps. Key (batch). Returns how many members it has.
+ */
 export async function markSealed(tx: Tx, batch: BatchId, now: string): Promise<number> {
   const { rows } = await tx.query<{ proof_count: number }>(
-    `UPDATE batches SET state = CASE state WHEN 'FORMED' THEN 'SEALED' ELSE state END, sealed_at = coalesce(sealed_at, $2)
+    `UPDATE batches SET state = CASE state WHEN 'FORMED' THEN 'SEALED' ELSE state END, sealed_at = coalesce(sealed_at, $2),
+       crowd = CASE WHEN lane = 'large' THEN crowd ELSE ARRAY(
+         SELECT tenant_id FROM submissions WHERE batch_id = $1 GROUP BY tenant_id HAVING sum(proof_count) >= $3) END
      WHERE id = $1 RETURNING proof_count`,
-    [batch, now],
+    [batch, now, CROWD],
   );
   await tx.query(
     "SELECT pg_notify('proofline_intake', ''), pg_notify('proofline_sealed', ''), pg_notify('proofline_stampable', '')",

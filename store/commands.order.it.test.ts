@@ -260,7 +260,7 @@ async function saidFirst(batch: BatchId, says: ProofState): Promise<string> {
 /** Every batch to its end, those of retries too; anchored only where the policy asks for it. */
 async function finishAll(policy: AnchorPolicy): Promise<void> {
   for (let turn = 0; turn < 3; turn++) {
-    while ((await life.form()) === 'formed');
+    while ((await life.form()) !== 'nothing');
     const { rows } = await owner.query("SELECT id, state FROM batches WHERE state <> 'CLOSED'");
     if (rows.length === 0) return;
     for (const { id, state } of rows) if (state === 'FORMED') await life.seal(id);

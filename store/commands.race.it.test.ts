@@ -161,7 +161,7 @@ describe('a retry', () => {
       await life.applyAll();
       await life.certify(batch);
       // Whoever found the batch closed joined another.
-      while ((await life.form()) === 'formed') {
+      while ((await life.form()) !== 'nothing') {
         const { rows } = await owner.query("SELECT id FROM batches WHERE state = 'FORMED'");
         for (const { id } of rows) {
           await life.seal(id);
@@ -185,7 +185,7 @@ describe('a retry', () => {
       await requestEach('cancel', ids.slice(0, PROOFS / 2));
       await Promise.all([life.form(), life.apply(), life.form(), life.apply()]);
       await life.applyAll();
-      while ((await life.form()) === 'formed');
+      while ((await life.form()) !== 'nothing');
       for (const { id } of (await owner.query("SELECT id FROM batches WHERE state = 'FORMED'")).rows) {
         await life.seal(id);
         await finish(id);

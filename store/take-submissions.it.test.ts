@@ -54,25 +54,26 @@ async function sharesOf(batch: BatchId): Promise<ReadonlyMap<string, number>> {
 const seal = (batch: BatchId) => inTransaction(world.db, (tx) => markSealed(tx, batch, world.now()));
 
 describe('a place before the seal that comes free', () => {
-  it('is the other class’s when a flood of one class holds all of them', async () => {
+  it('is left to others by a flood of submissions of any size', async () => {
     const [flood, quiet] = (await tenants(2)) as [SeededTenant, SeededTenant];
     await queue(flood, 40, 500, 'REQUIRED');
-    for (let i = 0; i < 8; i++) expect(await world.life.form()).toBe('formed');
-    await queue(quiet, 1, 1, 'NONE');
-    expect(await world.life.form()).toBe('full');
-    await seal((await batchAt(0)).id);
-    expect(await world.life.form()).toBe('formed');
-    expect(await batchAt(8)).toMatchObject({ anchor_policy: 'NONE', tenants: [quiet.tenantId] });
+    await queue(flood, 4, 5_000, 'REQUIRED');
+    const outcomes = [];
+    for (let i = 0; i < 7; i++) outcomes.push(await world.life.form());
+    expect(outcomes.sort()).toEqual(['crowd', 'crowd', 'crowd', 'crowd', 'large', 'large', 'nothing']);
+    await queue(quiet, 1, 1, 'REQUIRED');
+    expect(await world.life.form()).toBe('prompt');
+    expect(await batchAt(6)).toMatchObject({ proof_count: 1, tenants: [quiet.tenantId] });
   });
 
   it('goes to and fro between two classes that are both flooded', async () => {
     const [a, b] = (await tenants(2)) as [SeededTenant, SeededTenant];
     await queue(a, 12, 1_000, 'REQUIRED');
     await queue(b, 12, 1_000, 'NONE');
-    for (let i = 0; i < 4; i++) expect(await world.life.form(4)).toBe('formed');
+    for (let i = 0; i < 4; i++) expect(await world.life.form(4)).toBe('crowd');
     for (let i = 0; i < 4; i++) {
       await seal((await batchAt(i)).id);
-      expect(await world.life.form(4)).toBe('formed');
+      expect(await world.life.form(4)).toBe('crowd');
     }
     const policies = (await world.all()).map((batch) => batch.anchor_policy);
     expect(policies.filter((policy) => policy === 'NONE')).toHaveLength(4);
@@ -82,7 +83,7 @@ describe('a place before the seal that comes free', () => {
     const [flood, other] = (await tenants(2)) as [SeededTenant, SeededTenant];
     await queue(flood, 10, 5_000);
     await queue(other, 1, 1_001);
-    expect([await world.life.form(), await world.life.form()]).toEqual(['formed-lone', 'formed-lone']);
+    expect([await world.life.form(), await world.life.form()]).toEqual(['large', 'large']);
     expect((await world.all()).flatMap((batch) => batch.tenants).sort()).toEqual(
       [flood.tenantId, other.tenantId].sort(),
     );
@@ -90,27 +91,27 @@ describe('a place before the seal that comes free', () => {
 });
 
 describe('a batch', () => {
-  it('takes a single proof however large the submissions of two floods before it', async () => {
-    const [a, b, quiet] = (await tenants(3)) as [SeededTenant, SeededTenant, SeededTenant];
+  it('takes twenty proofs however large the submissions of two floods before them', async () => {
+    const [a, b, other] = (await tenants(3)) as [SeededTenant, SeededTenant, SeededTenant];
     await queue(a, 6, 1_000);
     await queue(b, 6, 1_000);
-    await queue(quiet, 1, 1);
-    await world.life.form();
-    expect((await batchAt(0)).tenants).toContain(quiet.tenantId);
+    await queue(other, 20, 1);
+    expect(await world.life.form()).toBe('crowd');
+    expect((await sharesOf((await batchAt(0)).id)).get(other.tenantId)).toBe(20);
   });
 
-  it('that has room for joiners takes a single proof past submissions that are too large for it', async () => {
+  it('that has room for joiners takes twenty proofs past submissions that are too large for it', async () => {
     const [a, b, quiet] = (await tenants(3)) as [SeededTenant, SeededTenant, SeededTenant];
     await queue(a, 1, 700);
-    const joinableUntil = '2027-01-01T00:00:00Z';
+    const joinableUntil = { crowd: '2027-01-01T00:00:00Z' };
     await formBatch(world.db, { newId: randomUUID, now: world.now(), maxUnsealed: 8, joinableUntil });
     await queue(a, 6, 1_000);
     await queue(b, 6, 1_000);
-    await queue(quiet, 1, 1);
+    await queue(quiet, 1, 20);
     const { id } = await batchAt(0);
     const joined = await inTransaction(world.db, (tx) => takeJoiners(tx, { batch: id, now: world.now() }));
     expect(joined).toHaveLength(2);
-    expect((await sharesOf(id)).get(quiet.tenantId)).toBe(1);
+    expect((await sharesOf(id)).get(quiet.tenantId)).toBe(20);
   });
 
   it('gives each of three tenants with endless backlogs its part, whatever the sizes of their submissions', async () => {
@@ -126,7 +127,7 @@ describe('a batch', () => {
       // Who goes first is drawn by lot, so when each had its part differs; that it comes this late does not happen.
       for (let turn = 0; all.some(({ tenant }) => (taken.get(tenant.tenantId) ?? 0) < 2_000); turn++) {
         if (turn === 30) throw new Error(`of 30 batches ${JSON.stringify([...taken.values()])}`);
-        expect(await world.life.form()).toBe('formed');
+        expect(await world.life.form()).toBe('crowd');
         const batch = (await batchAt(turn)).id;
         for (const [tenant, n] of await sharesOf(batch)) taken.set(tenant, (taken.get(tenant) ?? 0) + n);
         await seal(batch);
@@ -134,4 +135,64 @@ describe('a batch', () => {
       }
     }
   }, 60_000);
+});
+
+describe('a tenant', () => {
+  const lone = (tenant: SeededTenant) => queue(tenant, 1, 1);
+
+  it('that sends one proof at a time is prompt, one with sixteen that wait is a crowd', async () => {
+    const [a, b] = (await tenants(2)) as [SeededTenant, SeededTenant];
+    await queue(a, 16, 1);
+    await queue(b, 15, 1);
+    expect(await world.life.form()).toBe('crowd');
+    expect(await world.life.form()).toBe('prompt');
+    expect([(await batchAt(0)).tenants, (await batchAt(1)).tenants]).toEqual([[a.tenantId], [b.tenantId]]);
+  });
+
+  it('that was a crowd in an unsealed batch still is, and no more once it sends little', async () => {
+    const [a] = (await tenants(1)) as [SeededTenant];
+    await queue(a, 16, 1);
+    expect(await world.life.form()).toBe('crowd');
+    await lone(a);
+    expect(await world.life.form()).toBe('crowd');
+    for (const n of [0, 1]) await seal((await batchAt(n)).id);
+    await lone(a);
+    // Of the first batch it had sixteen; that batch is young as long as our clock says so.
+    expect(await world.life.form()).toBe('crowd');
+    await seal((await batchAt(2)).id);
+    await world.owner.query("UPDATE batches SET state = 'CLOSED', formed_at = formed_at - interval '4 seconds'");
+    await lone(a);
+    expect(await world.life.form()).toBe('crowd');
+    await seal((await batchAt(3)).id);
+    await world.owner.query("UPDATE batches SET formed_at = formed_at - interval '4 seconds'");
+    await lone(a);
+    expect(await world.life.form()).toBe('prompt');
+  });
+
+  it('that sends proofs faster than a prompt batch is sealed is a crowd from the next on', async () => {
+    const [a] = (await tenants(1)) as [SeededTenant];
+    const joinableUntil = { prompt: '2027-01-01T00:00:00Z' };
+    await lone(a);
+    await formBatch(world.db, { newId: randomUUID, now: world.now(), maxUnsealed: 8, joinableUntil });
+    const { id } = await batchAt(0);
+    for (let i = 0; i < 15; i++) {
+      await lone(a);
+      expect(await inTransaction(world.db, (tx) => takeJoiners(tx, { batch: id, now: world.now() }))).toHaveLength(1);
+    }
+    await seal(id);
+    await lone(a);
+    expect(await world.life.form()).toBe('crowd');
+  });
+
+  it('is no crowd for its large submissions: its single proof goes at once', async () => {
+    const [a] = (await tenants(1)) as [SeededTenant];
+    await queue(a, 3, 5_000);
+    expect([await world.life.form(), await world.life.form(), await world.life.form()]).toEqual([
+      'large',
+      'large',
+      'nothing',
+    ]);
+    await lone(a);
+    expect(await world.life.form()).toBe('prompt');
+  });
 });

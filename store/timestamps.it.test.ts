@@ -111,7 +111,7 @@ describe('the checkpoint to stamp', () => {
     await publish(0n);
     expect(await readUnstampedCheckpoint(db, origin)).toBeUndefined();
     await publish(3n, 7n, 9n);
-    expect(await readUnstampedCheckpoint(db, origin)).toEqual({ size: 9n, note: 'note of 9', completesBatch: false });
+    expect(await readUnstampedCheckpoint(db, origin)).toEqual({ size: 9n, note: 'note of 9', completesPrompt: false });
     await store(tokenOf(7n));
     expect((await readUnstampedCheckpoint(db, origin))?.size).toBe(9n);
     await store(tokenOf(9n));
@@ -119,8 +119,8 @@ describe('the checkpoint to stamp', () => {
     expect(await readUnstampedCheckpoint(db, `${origin}/other`)).toBeUndefined();
   });
 
-  it('says whether it has all leaves of a sealed batch that no token covers', async () => {
-    const completes = async () => (await readUnstampedCheckpoint(db, origin))?.completesBatch;
+  it('says whether it has all leaves of a sealed prompt batch that no token covers', async () => {
+    const completes = async () => (await readUnstampedCheckpoint(db, origin))?.completesPrompt;
     const batch = randomUUID();
     await db.query(
       `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, leaves_pending, max_leaf_index, formed_at)
@@ -135,7 +135,9 @@ describe('the checkpoint to stamp', () => {
     expect(await completes()).toBe(false);
     await change('leaves_pending = 0');
     expect(await completes()).toBe(true);
-    await change('max_leaf_index = 7');
+    await change("lane = 'crowd'");
+    expect(await completes()).toBe(false);
+    await change("lane = 'prompt', max_leaf_index = 7");
     expect(await completes()).toBe(false);
     await publish(8n);
     expect(await completes()).toBe(true);

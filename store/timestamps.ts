@@ -102,16 +102,16 @@ export interface UnstampedCheckpoint {
   readonly size: bigint;
   /** Signed. */
   readonly note: string;
-  /** A sealed batch has all of its leaves in it and not yet under a timestamp: a token would spare it its wait. */
-  readonly completesBatch: boolean;
+  /** A sealed batch of the lane `prompt` has all of its leaves in it and not yet under a timestamp: a token would spare it its wait. */
+  readonly completesPrompt: boolean;
 }
 
 /** The newest published checkpoint that covers a leaf without a timestamp. */
 export async function readUnstampedCheckpoint(db: Queryable, origin: string): Promise<UnstampedCheckpoint | undefined> {
   const { rows } = await db.query<UnstampedCheckpoint>(
     `SELECT c.size, c.note, EXISTS (
-       SELECT FROM batches b WHERE b.state = 'SEALED' AND b.evidence_complete_at IS NULL AND b.leaves_pending = 0
-         AND b.max_leaf_index >= p.stamped AND b.max_leaf_index < c.size) AS "completesBatch"
+       SELECT FROM batches b WHERE b.state = 'SEALED' AND b.lane = 'prompt' AND b.evidence_complete_at IS NULL AND b.leaves_pending = 0
+         AND b.max_leaf_index >= p.stamped AND b.max_leaf_index < c.size) AS "completesPrompt"
      FROM (SELECT coalesce((SELECT timestamped_size FROM log_progress WHERE origin = $1), 0) AS stamped) p
      CROSS JOIN LATERAL (SELECT size, note FROM checkpoints WHERE origin = $1 AND size > p.stamped ORDER BY size DESC LIMIT 1) c`,
     [origin],

@@ -26,7 +26,7 @@ import { createLicensing } from '../activities/licences/import-grant.ts';
 import { createRendering } from '../activities/rendering/render-activities.ts';
 import { createPdfStamping } from '../activities/rendering/stamp-pdf.ts';
 import { createRevocationSource } from '../activities/revocation/revocation-source.ts';
-import { createBulkLane } from '../activities/sealing/bulk-lane.ts';
+import { BEFORE, createGivingLane, type GivingLane, OPEN_LANE } from '../activities/sealing/giving-lane.ts';
 import { createSealing } from '../activities/sealing/seal-batch.ts';
 import { createSignerClient, type Signer } from '../activities/sealing/signer-client.ts';
 import { createEvidenceRenewal } from '../activities/timestamping/renew-evidence.ts';
@@ -34,9 +34,10 @@ import { createTimestamping } from '../activities/timestamping/stamp-log.ts';
 import { createTsaPool } from '../activities/timestamping/tsa-pool.ts';
 import { type Clock, toMicros } from '../domain/clock.ts';
 import { ProoflineError } from '../domain/errors.ts';
+import type { Lane } from '../domain/lane.ts';
 import { createVerificationCache } from '../domain/timestamp/cache.ts';
 import { readPem } from '../domain/timestamp/pem.ts';
-import { isSmallUnderWay } from '../store/batches.ts';
+import { isUnderWay } from '../store/batches.ts';
 import { advanceEvidence } from '../store/evidence.ts';
 import type { Db } from '../store/pool.ts';
 import { readPublishedJwk } from '../store/published-keys.ts';
@@ -104,14 +105,16 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
     const anchors = newestAnchorOf(config, ledgerConfig);
     if (anchors !== undefined) closers.push(() => anchors.close());
     const shared = { db, signer, clock, origin: config.origin };
-    const bulkLane = createBulkLane({
-      isSmallUnderWay: () => isSmallUnderWay(db, toMicros(BigInt(clock.nowMs() - YOUNG_MS) * 1000n)),
-      elapsedMs: () => performance.now(),
-      pause: (ms) => pause(ms, undefined, { signal: stopping }).catch(() => undefined),
-      stopping,
-    });
-    Object.assign(all, createSealing({ ...shared, randomBytes, heartbeat, stopping, bulkLane }));
-    Object.assign(all, createCertification({ ...shared, publicUrl: config.publicUrl, heartbeat, bulkLane }));
+    const laneBehind = (before: readonly Lane[]): GivingLane =>
+      createGivingLane({
+        isAwaited: () => isUnderWay(db, before, toMicros(BigInt(clock.nowMs() - YOUNG_MS) * 1000n)),
+        elapsedMs: () => performance.now(),
+        pause: (ms) => pause(ms, undefined, { signal: stopping }).catch(() => undefined),
+        stopping,
+      });
+    const lanes = { prompt: OPEN_LANE, crowd: laneBehind(BEFORE.crowd), large: laneBehind(BEFORE.large) };
+    Object.assign(all, createSealing({ ...shared, randomBytes, heartbeat, stopping, lanes }));
+    Object.assign(all, createCertification({ ...shared, publicUrl: config.publicUrl, heartbeat, lanes }));
     Object.assign(
       all,
       createIntegration({

@@ -1,19 +1,27 @@
 import { describe, expect, it } from '@jest/globals';
-import { createForming, type FormOutcome, HOLD_MS, TURN_MS } from './form-batches.ts';
+import type { Lane } from '../domain/lane.ts';
+import type { FormOutcome } from '../store/form-batch.ts';
+import { createForming, HOLD_MS, TURN_MS } from './form-batches.ts';
 
 /** A queue of classes that wait and have no batch to join, and a clock moved by hand. */
 function createScene() {
-  const scene = { atMs: 10_000, waiting: 0, formed: [] as boolean[], next: undefined as FormOutcome | undefined };
+  const scene = {
+    atMs: 10_000,
+    waiting: 0,
+    lane: 'prompt' as Lane,
+    formed: [] as boolean[],
+    next: undefined as FormOutcome | undefined,
+  };
   const turn = createForming({
     elapsedMs: () => scene.atMs,
-    async form(isJoinable): Promise<FormOutcome> {
+    async form(joinable): Promise<FormOutcome> {
       const forced = scene.next;
       scene.next = undefined;
       if (forced !== undefined) return forced;
       if (scene.waiting === 0) return 'nothing';
       scene.waiting--;
-      scene.formed.push(isJoinable);
-      return 'formed';
+      scene.formed.push(joinable.has(scene.lane));
+      return scene.lane;
     },
   });
   return { scene, turn };
@@ -56,12 +64,31 @@ describe('forming batches', () => {
     expect(scene.formed.at(-1)).toBe(false);
   });
 
-  it('forms one that comes beside lone submissions as after a rest', async () => {
+  it.each(['crowd', 'large'] as const)(
+    'forms one that comes beside a flood of the lane %s as after a rest',
+    async (flood) => {
+      const { scene, turn } = createScene();
+      for (let n = 0; n < 5; n++) {
+        scene.lane = flood;
+        scene.waiting = 1;
+        scene.atMs += await turn();
+        await turn();
+      }
+      scene.formed = [];
+      scene.lane = 'prompt';
+      scene.waiting = 1;
+      scene.atMs += await turn();
+      await turn();
+      expect(scene.formed).toEqual([false]);
+    },
+  );
+
+  it('never leaves large submissions open to joiners', async () => {
     const { scene, turn } = createScene();
-    scene.next = 'formed-lone';
-    scene.waiting = 1;
+    scene.lane = 'large';
+    scene.waiting = 4;
     expect(await turn()).toBe(0);
-    expect(scene.formed).toEqual([false]);
+    expect(scene.formed).toEqual([false, false, false, false]);
   });
 
   it('takes no turn too soon after the last under load, and says when the next is', async () => {

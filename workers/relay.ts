@@ -53,14 +53,15 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
 
   let slotTimer: NodeJS.Timeout | undefined;
   const formSlot = createForming({
-    form: (isJoinable) => {
+    form: (joinable) => {
       const nowMs = clock.nowMs();
+      const joinableUntil = microsOf(nowMs + HOLD_MS);
       return formBatch(db, {
         newId: deps.newId,
         now: clock.nowMicros(),
         maxUnsealed: deps.maxUnsealedBatches,
         notJoinableAt: microsOf(nowMs + LEAD_MS),
-        joinableUntil: isJoinable ? microsOf(nowMs + HOLD_MS) : undefined,
+        joinableUntil: Object.fromEntries([...joinable].map((lane) => [lane, joinableUntil])),
       });
     },
     elapsedMs: () => performance.now(),

@@ -7,7 +7,7 @@ import { type Draft, hasUnserved, queueForLicence, readDrafts, storeCertificates
 import { drainTogether } from '../../store/drain-together.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import { activeVersion } from '../sealing/active-version.ts';
-import { type BulkLane, OPEN_LANE } from '../sealing/bulk-lane.ts';
+import { type GivingLane, type GivingLanes, OPEN_LANE, OPEN_LANES } from '../sealing/giving-lane.ts';
 import type { Signer } from '../sealing/signer-client.ts';
 
 /** Key id of the certificate key at the signer. */
@@ -21,8 +21,8 @@ export interface CertificateDeps {
   /** Base of the links in certificates. */
   readonly publicUrl: string;
   readonly heartbeat: (detail: unknown) => void;
-  /** In which large batches take their chunks; absent, they give nobody way. */
-  readonly bulkLane?: BulkLane;
+  /** In which batches take their chunks; absent, they give nobody way. */
+  readonly lanes?: GivingLanes;
 }
 
 export interface CertifyProofsInput {
@@ -45,7 +45,7 @@ interface Signed {
 export type CertificateActivities = ReturnType<typeof createCertification>;
 
 export function createCertification(deps: CertificateDeps) {
-  const { db, signer, clock, bulkLane = OPEN_LANE } = deps;
+  const { db, signer, clock, lanes = OPEN_LANES } = deps;
 
   return {
     /**
@@ -56,7 +56,7 @@ export function createCertification(deps: CertificateDeps) {
      */
     async certifyProofs({ batchId }: CertifyProofsInput): Promise<CertifyProofsResult> {
       const batch = batchId as BatchId;
-      const lane = (await findBatch(db, batch)).isLarge ? bulkLane : OPEN_LANE;
+      const lane = lanes[(await findBatch(db, batch)).lane];
       let tenants = await queueForLicence(db, batch, clock.nowMicros(), lane.step);
       do {
         tenants = await serveRound(batch, tenants, lane);
@@ -77,14 +77,14 @@ export function createCertification(deps: CertificateDeps) {
   };
 
   /**
-   * One drain of each tenant, a short one where others wait: several tenants for each other, or small batches. Returns those that have members of
+   * One drain of each tenant, a short one where others wait: several tenants for each other, or lanes before ours. Returns those that have members of
    * this batch left to serve: what else is in their queues is for the batches whose it is, each of which calls as we do,
    * and for the import, renewal or move that gives room to those who were told to wait.
    */
   async function serveRound(
     batch: BatchId,
     tenants: readonly TenantId[],
-    lane: BulkLane,
+    lane: GivingLane,
   ): Promise<readonly TenantId[]> {
     const left: TenantId[] = [];
     for (const tenant of tenants) {
@@ -104,7 +104,7 @@ export function createCertification(deps: CertificateDeps) {
   }
 
   /** The signer signs the next chunk while the last is being stored. */
-  async function signDrafts(batch: BatchId, lane: BulkLane): Promise<void> {
+  async function signDrafts(batch: BatchId, lane: GivingLane): Promise<void> {
     let version: number | undefined;
     let storing: Promise<void> = Promise.resolve();
     let after: ProofId | undefined;

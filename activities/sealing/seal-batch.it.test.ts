@@ -58,9 +58,9 @@ async function formOpen(): Promise<string> {
     newId: randomUUID,
     now: clock.nowMicros(),
     maxUnsealed: 8,
-    joinableUntil: FAR,
+    joinableUntil: { prompt: FAR, crowd: FAR },
   });
-  expect(formed).toBe('formed');
+  expect(['prompt', 'crowd']).toContain(formed);
   return (await owner.query('SELECT id FROM batches ORDER BY formed_at DESC LIMIT 1')).rows[0].id;
 }
 
@@ -154,7 +154,7 @@ describe('sealing a batch again', () => {
   const seal = (batchId: string) => sealing(new AbortController().signal).sealBatch({ batchId });
   const form = async (): Promise<string> => {
     await acceptProofs(test, tenant, 2, { anchorPolicy: 'PREFERRED', anchorDeadline: '2026-01-31T08:30:00.000000Z' });
-    expect(await formBatch(db, { newId: randomUUID, now: clock.nowMicros(), maxUnsealed: 8 })).toBe('formed');
+    expect(await formBatch(db, { newId: randomUUID, now: clock.nowMicros(), maxUnsealed: 8 })).toBe('prompt');
     return (await owner.query('SELECT id FROM batches ORDER BY formed_at DESC LIMIT 1')).rows[0].id;
   };
 
@@ -184,7 +184,7 @@ describe('places before the seal', () => {
   async function formEight(): Promise<readonly string[]> {
     for (let i = 0; i < 8; i++) {
       await acceptProofs(test, tenant, 1);
-      expect(await form()).toBe('formed');
+      expect(await form()).toBe('prompt');
     }
     return (await owner.query('SELECT id FROM batches ORDER BY formed_at')).rows.map(({ id }) => id);
   }
@@ -199,7 +199,7 @@ describe('places before the seal', () => {
     expect(await form()).toBe('full');
     server.setFaults([]);
     await seal(batches[0] as string);
-    expect(await form()).toBe('formed');
+    expect(await form()).toBe('prompt');
     expect(await sealedCount()).toBe(1);
   });
 
@@ -209,7 +209,7 @@ describe('places before the seal', () => {
     for (const batch of batches) expect(await seal(batch)).toMatchObject({ sealed: 0, failed: 1 });
     server.setFaults([]);
     await acceptProofs(test, await seedTenant(owner), 1);
-    expect(await form()).toBe('formed');
+    expect(await form()).toBe('prompt');
     const { rows } = await owner.query('SELECT state, count(*)::int AS n FROM proofs GROUP BY state ORDER BY state');
     expect(rows).toEqual([
       { state: 'RECEIVED', n: 1 },

@@ -18,7 +18,7 @@ import {
   type Unsealed,
 } from '../../store/seals.ts';
 import { activeVersion } from './active-version.ts';
-import { type BulkLane, OPEN_LANE } from './bulk-lane.ts';
+import { type GivingLane, type GivingLanes, OPEN_LANES } from './giving-lane.ts';
 import type { Signer } from './signer-client.ts';
 
 /** Key id of the seal key at the signer. */
@@ -34,8 +34,8 @@ export interface SealingDeps {
   readonly heartbeat: (detail: unknown) => void;
   /** Aborted when the process stops: a batch then waits for nobody any more. */
   readonly stopping?: AbortSignal;
-  /** In which large batches take their chunks; absent, they give nobody way. */
-  readonly bulkLane?: BulkLane;
+  /** In which batches take their chunks; absent, they give nobody way. */
+  readonly lanes?: GivingLanes;
 }
 
 /**
@@ -66,7 +66,7 @@ interface Tally {
 interface Run {
   readonly batch: BatchId;
   readonly mayGrow: boolean;
-  readonly lane: BulkLane;
+  readonly lane: GivingLane;
   readonly tally: Tally;
 }
 
@@ -77,7 +77,7 @@ type Seal = Unsealed & { readonly signature: Uint8Array };
 export type SealingActivities = ReturnType<typeof createSealing>;
 
 export function createSealing(deps: SealingDeps) {
-  const { db, signer, clock, bulkLane = OPEN_LANE } = deps;
+  const { db, signer, clock, lanes = OPEN_LANES } = deps;
 
   return {
     /**
@@ -88,9 +88,9 @@ export function createSealing(deps: SealingDeps) {
     async sealBatch({ batchId }: SealBatchInput): Promise<SealBatchResult> {
       const batch = batchId as BatchId;
       // Asked first: members that were final before they were frozen stay so.
-      const { mayGrow, isRepeated, isLarge } = await findBatch(db, batch);
+      const { mayGrow, isRepeated, lane } = await findBatch(db, batch);
       const tally: Tally = { sealed: 0, failed: 0 };
-      const run: Run = { batch, tally, mayGrow, lane: isLarge ? bulkLane : OPEN_LANE };
+      const run: Run = { batch, tally, mayGrow, lane: lanes[lane] };
       await sealAll(run);
       if (mayGrow) await sealJoiners(run);
       const { arm, proofCount } = await inTransaction(db, async (tx) => ({

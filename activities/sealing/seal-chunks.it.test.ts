@@ -14,12 +14,12 @@ import { changes, createCrashingDb } from '../../test/motion/crashing-db.ts';
 import { acceptProofs } from '../../test/support/accepted.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
 import { type SeededTenant, seedTenant } from '../../test/support/seed.ts';
-import type { BulkLane } from './bulk-lane.ts';
+import { type GivingLane, type GivingLanes, OPEN_LANES } from './giving-lane.ts';
 import { createSealing } from './seal-batch.ts';
 import { createSignerClient, type Signer } from './signer-client.ts';
 
 const clock = systemClock();
-/** Of a submission that travels alone, and so goes through the lane of large batches. */
+/** Of a submission that travels alone, and so goes through the lane `large`. */
 const CHUNKS = 5;
 const PROOFS = (CHUNKS - 1) * SEAL_CHUNK + 50;
 
@@ -59,17 +59,17 @@ beforeEach(async () => {
   );
   tenant = await seedTenant(owner);
   await acceptProofs(test, tenant, PROOFS);
-  expect(await formBatch(db, { newId: randomUUID, now: clock.nowMicros(), maxUnsealed: 8 })).toBe('formed-lone');
+  expect(await formBatch(db, { newId: randomUUID, now: clock.nowMicros(), maxUnsealed: 8 })).toBe('large');
   batchId = (await owner.query('SELECT id FROM batches')).rows[0].id;
 });
 
-const seal = (over: { readonly db?: Db; readonly bulkLane?: BulkLane } = {}) =>
+const seal = (over: { readonly db?: Db; readonly lanes?: GivingLanes } = {}) =>
   createSealing({ db, signer, clock, origin: 'o', randomBytes, heartbeat: () => undefined, ...over }).sealBatch({
     batchId,
   });
 
 /** A lane in which something happens before the n-th step, counted from 1. */
-function laneWith(happens: Readonly<Record<number, () => unknown>>): BulkLane & { readonly taken: () => number } {
+function laneWith(happens: Readonly<Record<number, () => unknown>>): GivingLane & { readonly taken: () => number } {
   let taken = 0;
   return {
     taken: () => taken,
@@ -115,7 +115,11 @@ const timelineOf = (of: SeededTenant, proof: string): Promise<readonly string[]>
 describe('a batch of several chunks', () => {
   it('goes through the lane with one step a chunk and one at each end, in the order of its submission', async () => {
     const lane = laneWith({});
-    expect(await seal({ bulkLane: lane })).toMatchObject({ proofCount: PROOFS, sealed: PROOFS, failed: 0 });
+    expect(await seal({ lanes: { ...OPEN_LANES, large: lane } })).toMatchObject({
+      proofCount: PROOFS,
+      sealed: PROOFS,
+      failed: 0,
+    });
     const { rows } = await owner.query(
       'SELECT p.ordinal FROM seals s JOIN proofs p ON p.id = s.proof_id ORDER BY s.ordinal',
     );
@@ -161,7 +165,10 @@ describe('a batch of several chunks', () => {
 
   it('loses the one value that the signer refuses in the midst of it, and no other', async () => {
     const refuse = () => server.setFaults([{ at: 'sign', kid: 'seal', effect: 'value-refused', index: 7, times: 1 }]);
-    expect(await seal({ bulkLane: laneWith({ 3: refuse }) })).toMatchObject({ sealed: PROOFS - 1, failed: 1 });
+    expect(await seal({ lanes: { ...OPEN_LANES, large: laneWith({ 3: refuse }) } })).toMatchObject({
+      sealed: PROOFS - 1,
+      failed: 1,
+    });
     const unsealed = (await statements()).filter((one) => !one.isSealed);
     expect(unsealed).toMatchObject([{ ordinal: 2 * SEAL_CHUNK + 7, state: 'FAILED' }]);
     expect(await leafCount()).toBe(PROOFS - 1);
@@ -169,7 +176,9 @@ describe('a batch of several chunks', () => {
 
   it('keeps what is signed when the signer goes away, and ends when it is back', async () => {
     const leave = () => server.setFaults([{ at: 'sign', kid: 'seal', effect: 'unavailable' }]);
-    await expect(seal({ bulkLane: laneWith({ 3: leave }) })).rejects.toMatchObject({ code: 'SIGNER_UNAVAILABLE' });
+    await expect(seal({ lanes: { ...OPEN_LANES, large: laneWith({ 3: leave }) } })).rejects.toMatchObject({
+      code: 'SIGNER_UNAVAILABLE',
+    });
     expect((await statements()).map((one) => one.isSealed)).toEqual([
       ...Array(2 * SEAL_CHUNK).fill(true),
       ...Array(SEAL_CHUNK).fill(false),
@@ -191,11 +200,11 @@ describe('a batch of several chunks', () => {
     const guest = await seedTenant(owner);
     const accept = async (n: number, of: SeededTenant, count: number) =>
       (await acceptProofs(test, of, count, { receivedAt: receivedAt(n) })).proofIds;
-    const ids = [...(await accept(1, guest, 1)), ...(await accept(2, tenant, 700)), ...(await accept(3, guest, 1))];
+    const ids = [...(await accept(1, guest, 15)), ...(await accept(2, tenant, 700)), ...(await accept(3, guest, 1))];
     await owner.query("UPDATE batches SET state = 'CLOSED'");
-    expect(await formBatch(db, { newId: randomUUID, now: clock.nowMicros(), maxUnsealed: 8 })).toBe('formed');
+    expect(await formBatch(db, { newId: randomUUID, now: clock.nowMicros(), maxUnsealed: 8 })).toBe('crowd');
     batchId = (await owner.query("SELECT id FROM batches WHERE state = 'FORMED'")).rows[0].id;
-    expect(await seal()).toMatchObject({ sealed: 702 });
+    expect(await seal()).toMatchObject({ sealed: 716 });
     for (const [of, proof] of [
       [guest, ids.at(0)],
       [guest, ids.at(-1)],
@@ -212,7 +221,10 @@ describe('a batch of several chunks', () => {
       const { version } = await rotateKey(dir, 'seal', clock, { overlapMs: 0 });
       while ((await signer.key('seal')).primaryVersion !== version) await new Promise((look) => setTimeout(look, 20));
     };
-    expect(await seal({ bulkLane: laneWith({ 3: rotate }) })).toMatchObject({ sealed: PROOFS, failed: 0 });
+    expect(await seal({ lanes: { ...OPEN_LANES, large: laneWith({ 3: rotate }) } })).toMatchObject({
+      sealed: PROOFS,
+      failed: 0,
+    });
     const all = await statements();
     expect(all.every((one) => one.isSealed)).toBe(true);
     expect(all.map((one) => one.version)).toEqual([

@@ -178,7 +178,7 @@ describe('the timestamp loop', () => {
     expect(await covered()).toBe(60n);
   });
 
-  it('makes a checkpoint that completes a batch wait for no window but that of the last which did', async () => {
+  it('makes a checkpoint that completes a prompt batch wait for no window but that of the last which did', async () => {
     const windowMs = 1_000;
     const time = { ms: Date.now(), looks: 0 };
     const clock = {
@@ -188,10 +188,10 @@ describe('the timestamp loop', () => {
         return time.ms;
       },
     };
-    const sealBatch = (last: bigint) =>
+    const sealBatch = (last: bigint, lane = 'prompt') =>
       db.query(
-        `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, state, max_leaf_index, formed_at) VALUES ($1, 'NONE', 'express', 1, 'SEALED', $2, now())`,
-        [randomUUID(), last],
+        `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, state, max_leaf_index, formed_at, lane) VALUES ($1, 'NONE', 'express', 1, 'SEALED', $2, now(), $3)`,
+        [randomUUID(), last, lane],
       );
     const looked = async () => {
       const enough = time.looks + 20;
@@ -201,6 +201,7 @@ describe('the timestamp loop', () => {
     await publish(3n);
     await until(() => advanced.includes(3n));
     await publish(4n);
+    await sealBatch(3n, 'crowd');
     await looked();
     expect(await tokens()).toEqual([3n]);
     await publish(5n);

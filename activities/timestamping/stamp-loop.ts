@@ -1,8 +1,8 @@
 /**
  * The loop that keeps the log timestamped, free of Temporal. Per timestamp window, while a leaf waits, it takes the newest
  * published checkpoint, stamps SHA-256 of its body, stores the token and has the evidence advanced. A checkpoint that
- * completes a batch waits for no other token's window than that of the last which did: so whoever sends one proof is not
- * held up by the tokens that a flood, still being sealed, takes. It keeps no state that matters: what Postgres shows is
+ * completes a prompt batch waits for no other token's window than that of the last which did: so whoever sends one proof
+ * is not held up by the tokens that a flood takes. It keeps no state that matters: what Postgres shows is
  * where it goes on.
  */
 import { createHash } from 'node:crypto';
@@ -20,7 +20,7 @@ export interface TimestampingDeps {
   readonly db: Db;
   readonly pool: TsaPool;
   readonly clock: Clock;
-  /** Least time between two requests for tokens, and between two that complete a batch; so at most two a window. Default 1,000. */
+  /** Least time between two requests for tokens, and between two that complete a prompt batch; so at most two a window. Default 1,000. */
   readonly windowMs?: number;
   /** How often the store is asked for work that rang for nobody; default 250. */
   readonly pollMs?: number;
@@ -114,9 +114,9 @@ export async function runStampLoop(
       if (state.state !== 'idle') show({ ...last, state: 'idle' });
       return pollMs;
     }
-    if (restMs > 0 && !checkpoint.completesBatch) return Math.min(restMs, pollMs);
+    if (restMs > 0 && !checkpoint.completesPrompt) return Math.min(restMs, pollMs);
     stampedAt = clock.nowMs();
-    if (checkpoint.completesBatch) completedAt = stampedAt;
+    if (checkpoint.completesPrompt) completedAt = stampedAt;
     show({ ...last, state: 'stamping' });
     const imprint = createHash('sha256').update(parseNote(checkpoint.note).text, 'utf8').digest();
     // A crash here loses a token that nobody saw; the next run asks for another.

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { type BulkLaneDeps, createBulkLane, QUIET_MS } from './bulk-lane.ts';
+import { createGivingLane, type GivingLaneDeps, QUIET_MS } from './giving-lane.ts';
 
 /** A lane over a clock that only pauses and chunks move. */
-function createScene(change: Partial<BulkLaneDeps> = {}) {
+function createScene(change: Partial<GivingLaneDeps> = {}) {
   const scene = { atMs: 0, smallUntilMs: 0, looks: 0, pausedMs: 0 };
-  const lane = createBulkLane({
-    isSmallUnderWay: async () => {
+  const lane = createGivingLane({
+    isAwaited: async () => {
       scene.looks++;
       return scene.atMs < scene.smallUntilMs;
     },
@@ -23,10 +23,10 @@ function createScene(change: Partial<BulkLaneDeps> = {}) {
   return { scene, lane, chunkOf };
 }
 
-describe('the lane of large batches', () => {
+describe('a lane that gives way', () => {
   it.each([
-    ['two chunks at a time while no small batch comes for long', false, 2],
-    ['one at a time once a small batch was seen', true, 1],
+    ['two chunks at a time while none before it comes for long', false, 2],
+    ['one at a time once one before it was seen', true, 1],
   ])('takes %s, in the order of asking', async (_, isSmallSeen, places) => {
     const { scene, lane, chunkOf } = createScene();
     if (isSmallSeen) {
@@ -56,7 +56,7 @@ describe('the lane of large batches', () => {
     expect(await lane.step(async () => 'done')).toBe('done');
   });
 
-  it('rests while a small batch is under way, and no longer', async () => {
+  it('rests while one before it is under way, and no longer', async () => {
     const { scene, chunkOf } = createScene();
     await chunkOf(400)();
     scene.smallUntilMs = scene.atMs + 300;
@@ -66,7 +66,7 @@ describe('the lane of large batches', () => {
     expect(scene.pausedMs).toBe(300);
   });
 
-  it('keeps a third of the time however many small batches come', async () => {
+  it('keeps a third of the time however many come before it', async () => {
     const { scene, chunkOf } = createScene();
     scene.smallUntilMs = Number.POSITIVE_INFINITY;
     for (let n = 0; n < 10; n++) await chunkOf(100)();
