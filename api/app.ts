@@ -50,14 +50,14 @@ export async function createApp(deps: ApiDeps): Promise<Express> {
 
   const validate = createValidation(deps.settings.validateResponses ?? false);
   // Where responses are validated too, each request needs all of the chain.
-  const validateProof = deps.settings.validateResponses === true ? validate : [rememberParameters(validate)];
+  const validateOnce = deps.settings.validateResponses === true ? validate : [rememberParameters(validate)];
   for (const route of ROUTES) {
     app[route.method](
       toExpressPath(route.path),
       ...(route.isRateLimited ? [limitRate(deps.verifyLimit)] : []),
       authorise(route.access, deps.keys),
       readBody(route.body),
-      ...(route.body === 'proof' ? validateProof : validate),
+      ...(route.remembersParameters === true ? validateOnce : validate),
       (req, res) => route.answer(req, res, deps),
     );
   }

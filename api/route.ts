@@ -57,6 +57,8 @@ export interface Route {
   readonly body?: BodyKind;
   /** Whether the address's token bucket is asked first. */
   readonly isRateLimited?: boolean;
+  /** Whether parameters found good are not checked again: every single proof comes this way. Without a body, or with one read strictly. */
+  readonly remembersParameters?: boolean;
   readonly answer: (req: Request, res: Response, deps: ApiDeps) => Promise<void>;
 }
 

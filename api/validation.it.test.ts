@@ -41,4 +41,24 @@ describe('parameters that were found good before', () => {
       'IDEMPOTENCY_KEY_MALFORMED',
     );
   });
+
+  it('are those of another proof too, and excuse no id that is none', async () => {
+    const ended = (await call('POST', '/v1/proofs', good)).body.id;
+    await server.database
+      .pool('proofline_worker')
+      .query("UPDATE proofs SET state = 'CANCELLED' WHERE id = $1", [ended]);
+    expect((await call('GET', `/v1/proofs/${ended}?wait=1`)).body.state).toBe('CANCELLED');
+    const going = (await call('POST', '/v1/proofs', good)).body.id;
+    const startedAt = performance.now();
+    expect((await call('GET', `/v1/proofs/${going}?wait=1`)).body.state).toBe('RECEIVED');
+    expect(performance.now() - startedAt).toBeGreaterThan(990);
+    const codesOf = (paths: readonly string[]): Promise<unknown[]> =>
+      Promise.all(paths.map(async (path) => (await call('GET', `/v1/proofs/${path}`)).body.code));
+    expect(await codesOf([`${going.toUpperCase()}?wait=1`, 'x?wait=1', '%00?wait=1'])).toEqual(
+      Array(3).fill('NOT_FOUND'),
+    );
+    expect(await codesOf([`${going}?wait=31`, `${going}?wait=1&wait=1`, `${going}?wait=1&colour=red`])).toEqual(
+      Array(3).fill('REQUEST_INVALID'),
+    );
+  });
 });

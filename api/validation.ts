@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Express, Request, RequestHandler, Response } from 'express';
 import * as validator from 'express-openapi-validator';
+import { isUuid } from '../domain/ids.ts';
 import { type Route, toExpressPath } from './route.ts';
 
 export const CONTRACT_FILE = fileURLToPath(new URL('./openapi.yaml', import.meta.url));
@@ -53,9 +54,9 @@ const MAX_SPELLINGS = 100;
 const MAX_SPELLING = 100;
 
 /**
- * The contract's validation for routes whose body is read strictly before it (`parseProofInput` refuses all that the contract
- * does): what is left to check are the parameters, which clients spell alike at every request. Those found good are not
- * checked again: a fifth of the time that accepting a proof takes.
+ * The contract's validation for routes without a body, or whose body is read strictly before it (`parseProofInput` refuses all that the
+ * contract does): what is left to check are the parameters, which clients spell alike at every request. Those found good are not
+ * checked again: a fifth of the time that accepting a proof takes. Of ids in the path every well-formed one is as good as another.
  */
 export function rememberParameters(chain: readonly RequestHandler[]): RequestHandler {
   const good = new Map<string, Request['query']>();
@@ -63,7 +64,8 @@ export function rememberParameters(chain: readonly RequestHandler[]): RequestHan
     const from = req.originalUrl.indexOf('?');
     const query = from < 0 ? '' : req.originalUrl.slice(from);
     // The key is another at every request, and checked where it is used.
-    return `${req.method} ${String(req.route?.path)}${query} ${req.headers['content-type'] ?? ''}`;
+    const ids = Object.values(req.params).map((value) => (isUuid(value) ? 'id' : value));
+    return `${req.method} ${String(req.route?.path)} ${ids.join('/')}${query} ${req.headers['content-type'] ?? ''}`;
   };
   return (req, res, next) => {
     const query = good.get(spellingOf(req));

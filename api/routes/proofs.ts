@@ -16,9 +16,16 @@ import { submittedOf, waitFor } from './requests.ts';
 const READERS = { scope: 'proofs:read', roles: ['PLATFORM_ADMIN', 'SUPPORT_OPERATOR', 'AUDITOR'] } as const;
 
 export const proofRoutes: readonly Route[] = [
-  { method: 'post', path: '/v1/proofs', access: { scope: 'proofs:write' }, body: 'proof', answer: submitProof },
+  {
+    method: 'post',
+    path: '/v1/proofs',
+    access: { scope: 'proofs:write' },
+    body: 'proof',
+    remembersParameters: true,
+    answer: submitProof,
+  },
   { method: 'get', path: '/v1/proofs', access: { scope: 'proofs:read' }, answer: list },
-  { method: 'get', path: '/v1/proofs/{id}', access: READERS, answer: read },
+  { method: 'get', path: '/v1/proofs/{id}', access: READERS, remembersParameters: true, answer: read },
   { method: 'get', path: '/v1/proofs/{id}/timeline', access: READERS, answer: readSteps },
 ];
 
