@@ -208,7 +208,7 @@ describe('a batch of several chunks', () => {
     for (const [of, proof] of [
       [guest, ids.at(0)],
       [guest, ids.at(-1)],
-      [tenant, ids.at(1)],
+      [tenant, ids.at(15)],
       [tenant, ids.at(350)],
       [tenant, ids.at(-2)],
     ] as const)
