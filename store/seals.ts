@@ -110,9 +110,11 @@ const NEXT_MEMBERS = `
     SELECT p.* FROM proofs p WHERE p.batch_id = $1 AND (p.received_at, p.submission_id, p.ordinal) > ($3, $4, $5) AND ${UNFROZEN}
     ORDER BY p.received_at, p.submission_id, p.ordinal LIMIT $2)) p
   ORDER BY received_at, submission_id, ordinal LIMIT $2`;
+// Asked for its batch as well, each submission would be looked up among all of its batch.
 const NEXT_JOINED = `
-  SELECT ${CHOSEN} FROM (${nextOf(`unnest($6::uuid[]) AS j (id) CROSS JOIN LATERAL (
-      SELECT * FROM submissions s WHERE s.id = j.id AND s.batch_id = $1 OFFSET 0) s`)}) p`;
+  SELECT ${CHOSEN} FROM (${nextOf(`(
+      SELECT s.id, s.received_at FROM unnest($6::uuid[]) AS j (id) CROSS JOIN LATERAL (SELECT * FROM submissions WHERE id = j.id OFFSET 0) s
+      WHERE s.batch_id = $1 ORDER BY s.received_at, s.id OFFSET 0) s`)}) p`;
 
 function statementOf(
   row: UnfrozenRow,
