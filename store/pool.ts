@@ -53,7 +53,8 @@ export function createPool(options: PoolOptions): Db {
     // A process that stopped inside a transaction must not hold its locks for ever; going on, it finds itself rolled back.
     idle_in_transaction_session_timeout: options.idleInTransactionMs ?? IDLE_IN_TRANSACTION_MS,
     // Sets of proofs are found by index probes into what is cached; at the cost of a spinning disk the planner reads whole tables instead.
-    options: '-c timezone=UTC -c datestyle=ISO -c random_page_cost=1.1',
+    // Compiling a statement of milliseconds would take longer than the statement.
+    options: '-c timezone=UTC -c datestyle=ISO -c random_page_cost=1.1 -c jit=off',
   });
   pool.on('error', options.onError);
   // Of a connection in use: its query rejects. Without a listener the event would end the process.

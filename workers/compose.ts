@@ -112,9 +112,11 @@ export async function composeActivities(deps: ComposeDeps): Promise<Composed> {
         pause: (ms) => pause(ms, undefined, { signal: stopping }).catch(() => undefined),
         stopping,
       });
-    const lanes = { prompt: OPEN_LANE, crowd: laneBehind(BEFORE.crowd), large: laneBehind(BEFORE.large) };
-    Object.assign(all, createSealing({ ...shared, randomBytes, heartbeat, stopping, lanes }));
-    Object.assign(all, createCertification({ ...shared, publicUrl: config.publicUrl, heartbeat, lanes }));
+    // Whoever waits for a receipt does not wait for the certificates of those before.
+    const large = laneBehind(BEFORE.large);
+    const lanes = () => ({ prompt: OPEN_LANE, crowd: laneBehind(BEFORE.crowd), large });
+    Object.assign(all, createSealing({ ...shared, randomBytes, heartbeat, stopping, lanes: lanes() }));
+    Object.assign(all, createCertification({ ...shared, publicUrl: config.publicUrl, heartbeat, lanes: lanes() }));
     Object.assign(
       all,
       createIntegration({

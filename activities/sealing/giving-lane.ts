@@ -16,7 +16,7 @@ export interface GivingLane {
 /** Gives nobody way. */
 export const OPEN_LANE: GivingLane = { step: (work) => work() };
 
-/** Each lane's own; shared by all activities of a process. */
+/** Each lane's own. */
 export type GivingLanes = Readonly<Record<Lane, GivingLane>>;
 
 export const OPEN_LANES: GivingLanes = { prompt: OPEN_LANE, crowd: OPEN_LANE, large: OPEN_LANE };
