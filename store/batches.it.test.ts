@@ -10,7 +10,7 @@ import { inTransaction } from './pool.ts';
 const world = useBatches();
 
 describe('a batch under way', () => {
-  it('is one of the lanes asked for, formed since, until it is closed', async () => {
+  it('is one of the lanes asked for, formed since, until it is closed or waits for an anchor', async () => {
     const { owner, test, life } = world;
     const tenant = await seedTenant(owner);
     const under = () => isUnderWay(test.pool('proofline_worker'), ['prompt', 'crowd'], '2026-01-31T08:00:00Z');
@@ -25,6 +25,12 @@ describe('a batch under way', () => {
     expect(await under()).toBe(false);
     const small = await formed(1);
     expect((await findBatch(owner, small)).lane).toBe('prompt');
+    expect(await under()).toBe(true);
+    await owner.query("UPDATE batches SET state = 'SEALED' WHERE id = $1", [small]);
+    expect(await under()).toBe(true);
+    await owner.query("UPDATE batches SET anchor_policy = 'REQUIRED' WHERE id = $1", [small]);
+    expect(await under()).toBe(false);
+    await owner.query("UPDATE batches SET state = 'FORMED' WHERE id = $1", [small]);
     expect(await under()).toBe(true);
     await owner.query("UPDATE batches SET formed_at = '2026-01-31T07:59:59Z' WHERE id = $1", [small]);
     expect(await under()).toBe(false);

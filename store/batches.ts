@@ -42,10 +42,13 @@ export async function findBatch(db: Db, batch: BatchId): Promise<FoundBatch> {
   return rows[0] ?? { mayGrow: false, isRepeated: false, lane: 'prompt' };
 }
 
-/** Whether a batch of these lanes was formed after `since` (RFC 3339) and has not reached its end. */
+/**
+ * Whether a batch of these lanes was formed after `since` (RFC 3339) and is on its way: to its seal, or without a ledger's
+ * window before it, to its end.
+ */
 export async function isUnderWay(db: Db, lanes: readonly Lane[], since: string): Promise<boolean> {
   const { rows } = await db.query<{ found: boolean }>(
-    "SELECT EXISTS (SELECT FROM batches WHERE state <> 'CLOSED' AND formed_at > $1 AND lane = ANY ($2::text[])) AS found",
+    "SELECT EXISTS (SELECT FROM batches WHERE state <> 'CLOSED' AND formed_at > $1 AND lane = ANY ($2::text[]) AND (state = 'FORMED' OR anchor_policy = 'NONE')) AS found",
     [since, lanes],
   );
   return rows[0]?.found === true;
