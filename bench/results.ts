@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Section } from './figure.ts';
+import { show } from './statistics.ts';
 
 const FILE = fileURLToPath(new URL('./RESULTS.md', import.meta.url));
 const HEAD = `# Benchmark results
@@ -22,15 +23,23 @@ export function formatTable(table: Section['table']): string {
   return [line(header), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...rows.map(line)].join('\n');
 }
 
+/** The machine as it was just before a figure. */
+export interface Before {
+  /** Load average of a minute. */
+  readonly load: string;
+  /** What `measureCores` says. */
+  readonly cores: number;
+}
+
 /** Writes the section over an earlier one of the same name. */
-export function writeSection(name: string, section: Section, load: string): void {
+export function writeSection(name: string, section: Section, before: Before): void {
   const text = [
     `<!-- ${name} -->`,
     `## ${section.title}`,
     '',
     section.method,
     '',
-    `${describeMachine()}; load average before the figure ${load}.`,
+    `${describeMachine()}; before the figure: load average ${before.load}, ${show(before.cores)} P-256 signatures verified a second by all cores.`,
     '',
     formatTable(section.table),
     ...(section.notes.length === 0 ? [] : ['', ...section.notes.map((note) => `- ${note}`)]),

@@ -19,6 +19,7 @@ import { measureSingles } from './figures/singles.ts';
 import { measureSizes } from './figures/sizes.ts';
 import { measureTokens } from './figures/tokens.ts';
 import { measureVerification } from './figures/verify.ts';
+import { measureCores } from './measure-cores.ts';
 import { formatTable, writeSection } from './results.ts';
 import { type System, startSystem } from './system.ts';
 
@@ -71,11 +72,12 @@ async function main(): Promise<void> {
     for (const [name, measure] of Object.entries(FIGURES)) {
       if (names.length > 0 && !names.includes(name)) continue;
       const load = loadavg()[0]?.toFixed(1) ?? '';
+      const cores = await measureCores();
       console.log(`\n── ${name}`);
       const section = await measure(context);
       console.log(`\n${section.title}\n${formatTable(section.table)}`);
       for (const note of section.notes) console.log(`- ${note}`);
-      if (!args.includes('--dry')) writeSection(name, section, load);
+      if (!args.includes('--dry')) writeSection(name, section, { load, cores });
     }
   } finally {
     await stop();

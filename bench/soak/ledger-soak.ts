@@ -24,6 +24,7 @@ import { migrate } from '../../prisma/migrate.ts';
 import { type AnchorVerb, requestAnchorCommand } from '../../store/anchor-commands.ts';
 import { createPool, type Db } from '../../store/pool.ts';
 import type { Section } from '../figure.ts';
+import { measureCores } from '../measure-cores.ts';
 import { formatTable, writeSection } from '../results.ts';
 import { drawFault } from './draw-faults.ts';
 import { type MortalWorker, startMortalWorker, WorkerDied } from './mortal-worker.ts';
@@ -76,6 +77,7 @@ async function main(): Promise<void> {
   const [wanted, minutes] = [Number(values.faults), Number(values.minutes)];
   if (!Number.isSafeInteger(wanted) || wanted < 1 || !(minutes > 0))
     throw new RangeError('--faults and --minutes are positive numbers');
+  const cores = await measureCores();
   const load = loadavg()
     .map((value) => value.toFixed(1))
     .join(' ');
@@ -123,7 +125,7 @@ async function main(): Promise<void> {
     if (!isWhole) console.error(`time ran out after ${soak.tally.injected} of ${wanted} faults`);
     const isSound = audit.lost + audit.double + audit.strange === 0;
     if (!isSound || !isWhole) process.exitCode = 1;
-    if (isSound && !values.dry) writeSection('ledger-soak', section, load);
+    if (isSound && !values.dry) writeSection('ledger-soak', section, { load, cores });
   } finally {
     await Promise.all(pools.map((made) => made.end()));
     await sim.stop();
