@@ -1,11 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../domain/clock.ts';
 import type { BatchId } from '../../domain/ids.ts';
-import { type RunningSigner, startSigner } from '../../local/signer/start-signer.ts';
 import { DRAIN_CHUNK } from '../../store/drain-licences.ts';
 import { insertGrant } from '../../store/licences.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
@@ -13,40 +9,25 @@ import { createTestDatabase, type TestDatabase } from '../../test/support/databa
 import { baseGrant } from '../../test/support/grants.ts';
 import { coverLeaves, seedQueuedProofs } from '../../test/support/queued-proofs.ts';
 import { type SeededTenant, seedTenant } from '../../test/support/seed.ts';
-import { createSignerClient, type Signer } from '../sealing/signer-client.ts';
+import { useSigner } from '../../test/support/signing.ts';
 import { createCertification } from './certify-proofs.ts';
 
 const clock = systemClock();
+const signing = useSigner({ timeoutMs: 20_000 });
 const OTHERS = DRAIN_CHUNK * 2 + 100;
 const EARLY = '2026-01-31T07:00:00.000000Z';
 const LATE = '2026-01-31T08:30:00.000000Z';
 
-let dir: string;
-let server: RunningSigner;
-let signer: Signer;
 let test: TestDatabase;
 let [db, owner]: Db[] = [];
 let [busy, quiet]: SeededTenant[] = [];
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'proofline-certifying-'));
-  server = await startSigner({ dir, clock });
-  const keys = server.keys;
-  signer = createSignerClient({
-    url: server.url,
-    caFile: keys.transportCaFile,
-    ...keys.clients.worker,
-    clock,
-    timeoutMs: 20_000,
-  });
   test = await createTestDatabase();
   [db, owner] = [test.pool('proofline_worker'), test.pool('proofline_owner')];
 });
 afterAll(async () => {
-  await signer.close();
-  await server.stop();
   await test.drop();
-  await rm(dir, { recursive: true, force: true });
 });
 beforeEach(async () => {
   await pool(owner).query(
@@ -86,10 +67,10 @@ async function certifyBeside(receivedAt: string) {
   const { certifyProofs } = createCertification({
     db: pool(db),
     signer: {
-      ...signer,
+      ...signing.signer,
       sign: async (request) => {
         atSignature.push(await drafted());
-        return signer.sign(request);
+        return signing.signer.sign(request);
       },
     },
     clock,

@@ -1,13 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { CancelledFailure } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import fc from 'fast-check';
 import { systemClock } from '../../domain/clock.ts';
 import { rotateKey } from '../../local/signer/admin.ts';
-import { type RunningSigner, startSigner } from '../../local/signer/start-signer.ts';
 import { verifyCheckpoint } from '../../log/checkpoint.ts';
 import { createNoteKey, type NoteKey } from '../../log/note.ts';
 import { hashLeaf, rootOfLeaves, verifyConsistency, verifyInclusion } from '../../log/tree.ts';
@@ -16,8 +12,8 @@ import { readConsistencyProof, readInclusionPaths, readLatestCheckpoint } from '
 import { ensureLog, integrateLeaves } from '../../store/log.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
+import { useSigner } from '../../test/support/signing.ts';
 import { until } from '../../test/support/until.ts';
-import { createSignerClient, type Signer } from '../sealing/signer-client.ts';
 import { createIntegration } from './integrate-log.ts';
 import {
   type IntegrationControl,
@@ -28,12 +24,10 @@ import {
 } from './run-integration.ts';
 
 const clock = systemClock();
+const signing = useSigner();
 const uuid = (n: number): string => `00000000-0000-4000-8000-${n.toString(16).padStart(12, '0')}`;
 const BATCH = uuid(1);
 
-let dir: string;
-let server: RunningSigner;
-let signer: Signer;
 let logKey: Uint8Array;
 let test: TestDatabase;
 let db: Db;
@@ -43,29 +37,17 @@ let logs = 0;
 let key: NoteKey;
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'proofline-integration-'));
-  server = await startSigner({ dir, clock });
-  signer = createSignerClient({
-    url: server.url,
-    caFile: server.keys.transportCaFile,
-    ...server.keys.clients.worker,
-    clock,
-    timeoutMs: 5_000,
-  });
-  logKey = Uint8Array.from(Buffer.from((await signer.key('log')).versions[0]?.jwk?.x ?? '', 'base64url'));
+  logKey = Uint8Array.from(Buffer.from((await signing.signer.key('log')).versions[0]?.jwk?.x ?? '', 'base64url'));
   test = await createTestDatabase();
   db = test.pool('proofline_worker');
 });
 afterAll(async () => {
   await test.drop();
-  await signer.close();
-  await server.stop();
-  await rm(dir, { recursive: true });
 });
 beforeEach(() => startLog());
 afterEach(async () => {
   await Promise.allSettled(running.splice(0).map((one) => one.stop()));
-  server.setFaults([]);
+  signing.server.setFaults([]);
 });
 
 /** A new, empty log under a new name: the signer remembers the old ones. */
@@ -106,7 +88,7 @@ function leafOf(n: number, mark: number): Buffer {
 
 const depsOf = (extra: Partial<IntegrationDeps> = {}): IntegrationDeps => ({
   db,
-  signer,
+  signer: signing.signer,
   origin,
   clock,
   logger: { info: () => {}, warn: () => {} },
@@ -223,7 +205,7 @@ describe('the integrator', () => {
   });
 
   it('goes on after the signer signed and its answer was lost', async () => {
-    server.setFaults([{ at: 'sign', kid: 'log', effect: 'done-but-lost', times: 3 }]);
+    signing.server.setFaults([{ at: 'sign', kid: 'log', effect: 'done-but-lost', times: 3 }]);
     await enqueue(4);
     const integrator = run();
     await untilPublished(4);
@@ -232,7 +214,7 @@ describe('the integrator', () => {
   });
 
   it('never stores a signature that does not verify', async () => {
-    server.setFaults([{ at: 'sign', kid: 'log', effect: 'wrong-signature', times: 2 }]);
+    signing.server.setFaults([{ at: 'sign', kid: 'log', effect: 'wrong-signature', times: 2 }]);
     await enqueue(4);
     const integrator = run();
     await untilPublished(4);
@@ -241,7 +223,7 @@ describe('the integrator', () => {
   });
 
   it('shows a lasting outage of the signer in its heartbeat, then by its code', async () => {
-    server.setFaults([{ at: 'sign', kid: 'log', effect: 'unavailable' }]);
+    signing.server.setFaults([{ at: 'sign', kid: 'log', effect: 'unavailable' }]);
     const beats: unknown[] = [];
     await expect(run({}, { heartbeat: (details) => beats.push(details) }).done).rejects.toMatchObject({
       code: 'SIGNER_UNAVAILABLE',
@@ -250,7 +232,7 @@ describe('the integrator', () => {
   });
 
   it('stops at once when cancelled, even while the signer hangs', async () => {
-    server.setFaults([{ at: 'sign', kid: 'log', effect: 'hang' }]);
+    signing.server.setFaults([{ at: 'sign', kid: 'log', effect: 'hang' }]);
     const integrator = run();
     for (;;) {
       const { rows } = await db.query('SELECT FROM log_head WHERE origin = $1', [origin]);
@@ -293,9 +275,9 @@ describe('the integrator', () => {
           else if (s.kind === 'die-unsigned')
             await inTransaction(db, (tx) => integrateLeaves(tx, { origin, now: clock.nowMicros(), limit: s.limit }));
           else {
-            server.setFaults([{ at: 'sign', kid: 'log', effect: 'done-but-lost', times: 2 }]);
+            signing.server.setFaults([{ at: 'sign', kid: 'log', effect: 'done-but-lost', times: 2 }]);
             await integrateOnce(deps, signal).catch(() => undefined);
-            server.setFaults([]);
+            signing.server.setFaults([]);
           }
         }
         while ((await readLatestCheckpoint(db, origin))?.size !== BigInt(enqueued)) await integrateOnce(deps, signal);
@@ -430,7 +412,7 @@ describe('a rotation of the log key', () => {
   it('has its checkpoints signed by both versions, so that the holder of either key verifies them', async () => {
     const integrator = run();
     await untilPublished(0);
-    const { jwk } = await rotateKey(dir, 'log', clock);
+    const { jwk } = await rotateKey(signing.dir, 'log', clock);
     const newKey = createNoteKey(origin, Uint8Array.from(Buffer.from(jwk?.x ?? '', 'base64url')));
     for (let verdict = false; !verdict; ) {
       await enqueue(1);

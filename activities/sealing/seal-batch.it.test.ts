@@ -1,49 +1,31 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../domain/clock.ts';
-import { type RunningSigner, startSigner } from '../../local/signer/start-signer.ts';
 import { formBatch } from '../../store/form-batch.ts';
 import { ensureLog } from '../../store/log.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
 import { acceptProofs } from '../../test/support/accepted.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
 import { type SeededTenant, seedTenant } from '../../test/support/seed.ts';
+import { useSigner } from '../../test/support/signing.ts';
 import { createSealing } from './seal-batch.ts';
-import { createSignerClient, type Signer } from './signer-client.ts';
 
 const clock = systemClock();
+const signing = useSigner();
 const FAR = '2099-01-01T00:00:00Z';
 
-let dir: string;
-let server: RunningSigner;
-let signer: Signer;
 let test: TestDatabase;
 let db: Db;
 let owner: Db;
 let tenant: SeededTenant;
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'proofline-sealing-'));
-  server = await startSigner({ dir, clock });
-  signer = createSignerClient({
-    url: server.url,
-    caFile: server.keys.transportCaFile,
-    ...server.keys.clients.worker,
-    clock,
-    timeoutMs: 5_000,
-  });
   test = await createTestDatabase();
   [db, owner] = [test.pool('proofline_worker'), test.pool('proofline_owner')];
   await inTransaction(db, (tx) => ensureLog(tx, 'o', clock.nowMicros()));
 });
 afterAll(async () => {
-  await signer.close();
-  await server.stop();
   await test.drop();
-  await rm(dir, { recursive: true, force: true });
 });
 beforeEach(async () => {
   await owner.query(
@@ -65,7 +47,7 @@ async function formOpen(): Promise<string> {
 }
 
 const sealing = (stopping: AbortSignal) =>
-  createSealing({ db, signer, clock, origin: 'o', randomBytes, heartbeat: () => undefined, stopping });
+  createSealing({ db, signer: signing.signer, clock, origin: 'o', randomBytes, heartbeat: () => undefined, stopping });
 
 async function sealedCount(): Promise<number> {
   return (await owner.query("SELECT count(*)::int AS n FROM proofs WHERE state = 'SEALED'")).rows[0].n;
@@ -137,11 +119,11 @@ describe('sealing a batch that others may join', () => {
     const stopping = new AbortController();
     const attempt = sealing(stopping.signal).sealBatch({ batchId });
     await untilSealed(1);
-    server.setFaults([{ at: 'sign', kid: 'seal', effect: 'unavailable' }]);
+    signing.server.setFaults([{ at: 'sign', kid: 'seal', effect: 'unavailable' }]);
     await acceptProofs(test, tenant, 4);
     // The attempt fails as Temporal would see it; the next finds the joiner frozen and seals it.
     await expect(attempt).rejects.toMatchObject({ code: 'SIGNER_UNAVAILABLE' });
-    server.setFaults([]);
+    signing.server.setFaults([]);
     const next = sealing(stopping.signal).sealBatch({ batchId });
     await untilSealed(5);
     stopping.abort();
@@ -191,13 +173,13 @@ describe('places before the seal', () => {
 
   it('are all held while the signer is away: others wait in the queue, and go on as it seals', async () => {
     const batches = await formEight();
-    server.setFaults([{ at: 'sign', kid: 'seal', effect: 'unavailable' }]);
+    signing.server.setFaults([{ at: 'sign', kid: 'seal', effect: 'unavailable' }]);
     for (const attempt of await Promise.allSettled(batches.map(seal)))
       expect(attempt).toMatchObject({ status: 'rejected', reason: { code: 'SIGNER_UNAVAILABLE' } });
     await acceptProofs(test, await seedTenant(owner), 1);
     // The cause is the signer, which would hold a ninth as well: one reason, seen at eight batches.
     expect(await form()).toBe('full');
-    server.setFaults([]);
+    signing.server.setFaults([]);
     await seal(batches[0] as string);
     expect(await form()).toBe('prompt');
     expect(await sealedCount()).toBe(1);
@@ -205,9 +187,9 @@ describe('places before the seal', () => {
 
   it('come free when the signer refuses what a batch asks of its key: those proofs fail, others go on', async () => {
     const batches = await formEight();
-    server.setFaults([{ at: 'sign', kid: 'seal', effect: 'refused' }]);
+    signing.server.setFaults([{ at: 'sign', kid: 'seal', effect: 'refused' }]);
     for (const batch of batches) expect(await seal(batch)).toMatchObject({ sealed: 0, failed: 1 });
-    server.setFaults([]);
+    signing.server.setFaults([]);
     await acceptProofs(test, await seedTenant(owner), 1);
     expect(await form()).toBe('prompt');
     const { rows } = await owner.query('SELECT state, count(*)::int AS n FROM proofs GROUP BY state ORDER BY state');
