@@ -92,8 +92,9 @@ export async function freezeStatements(
 
 const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
-const UNFROZEN = `p.state = 'RECEIVED' AND NOT EXISTS (SELECT FROM seals z WHERE z.proof_id = p.id OFFSET 0)
-        AND NOT EXISTS (SELECT FROM retry_queue q WHERE q.proof_id = p.id OFFSET 0)`;
+/** Of a member `p`: it has no end, and no retry for which it left the batch. */
+const IS_OPEN = "p.state = 'RECEIVED' AND NOT EXISTS (SELECT FROM retry_queue q WHERE q.proof_id = p.id OFFSET 0)";
+const UNFROZEN = `${IS_OPEN} AND NOT EXISTS (SELECT FROM seals z WHERE z.proof_id = p.id OFFSET 0)`;
 // Submissions are walked in their order, and each one's proofs in theirs, until the chunk is full: a batch of any size is
 // read once, not once a chunk. LIMIT and OFFSET keep the planner, whatever it believes of the sizes, from joining tables whole.
 const nextOf = (submissions: string): string => `
@@ -133,6 +134,21 @@ function statementOf(
     salt: toBase64Url(key.randomBytes(SALT_LENGTH)),
     key: { kid: key.kid, version: key.version },
   };
+}
+
+/**
+ * Whether a member has neither a seal nor another end. Once nobody may join any more, whoever has one keeps it: then a no
+ * stays a no.
+ */
+export async function hasUnsealed(db: Db, batch: BatchId): Promise<boolean> {
+  const { rows } = await db.query<{ found: boolean }>(
+    `SELECT EXISTS (
+         SELECT FROM submissions s CROSS JOIN LATERAL (
+           SELECT FROM proofs p WHERE p.submission_id = s.id AND p.batch_id IS NULL AND ${IS_OPEN} LIMIT 1) p WHERE s.batch_id = $1)
+       OR EXISTS (SELECT FROM proofs p WHERE p.batch_id = $1 AND ${IS_OPEN}) AS found`,
+    [batch],
+  );
+  return rows[0]?.found === true;
 }
 
 /** Drops frozen statements that were never sealed, so that the next key version can freeze them anew. */

@@ -11,6 +11,7 @@ import {
   type FrozenUpTo,
   failProofs,
   freezeStatements,
+  hasUnsealed,
   readUnsealed,
   SEAL_CHUNK,
   storeSeals,
@@ -83,7 +84,7 @@ export function createSealing(deps: SealingDeps) {
     /**
      * Seals the members of a batch: freezes their statements chunk by chunk, has them signed, keeps the seals and
      * queues the leaves. Key (batch, proof): what is frozen, sealed or failed already is skipped. One refused value
-     * fails alone. Throws SIGNER_*, STORE_UNAVAILABLE.
+     * fails alone. Throws SIGNER_*, STORE_UNAVAILABLE, INTERNAL if a member is left, whom the next attempt seals.
      */
     async sealBatch({ batchId }: SealBatchInput): Promise<SealBatchResult> {
       const batch = batchId as BatchId;
@@ -93,6 +94,9 @@ export function createSealing(deps: SealingDeps) {
       const run: Run = { batch, tally, mayGrow, lane: lanes[lane] };
       await sealAll(run);
       if (mayGrow) await sealJoiners(run);
+      // A twin may have thawed what this attempt found frozen, and died: nobody comes back to a batch that is sealed.
+      if (await hasUnsealed(db, batch))
+        throw new ProoflineError('INTERNAL', `batch ${batch} has members without a seal`);
       const { arm, proofCount } = await inTransaction(db, async (tx) => ({
         arm: await armBatch(tx, batch, deps.origin, clock.nowMicros()),
         proofCount: await markSealed(tx, batch, clock.nowMicros()),

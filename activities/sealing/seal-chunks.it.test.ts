@@ -1,31 +1,27 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../domain/clock.ts';
+import type { BatchId } from '../../domain/ids.ts';
 import { rotateKey } from '../../local/signer/admin.ts';
-import { type RunningSigner, startSigner } from '../../local/signer/start-signer.ts';
 import { formBatch } from '../../store/form-batch.ts';
 import { ensureLog } from '../../store/log.ts';
 import { createPool, type Db, inTransaction } from '../../store/pool.ts';
-import { SEAL_CHUNK } from '../../store/seals.ts';
+import { type FrozenUpTo, freezeStatements, SEAL_CHUNK, thawUnsealed } from '../../store/seals.ts';
 import { changes, createCrashingDb } from '../../test/motion/crashing-db.ts';
 import { acceptProofs } from '../../test/support/accepted.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
 import { type SeededTenant, seedTenant } from '../../test/support/seed.ts';
+import { useSigner } from '../../test/support/signing.ts';
+import { until } from '../../test/support/until.ts';
 import { type GivingLane, type GivingLanes, OPEN_LANES } from './giving-lane.ts';
 import { createSealing } from './seal-batch.ts';
-import { createSignerClient, type Signer } from './signer-client.ts';
 
 const clock = systemClock();
+const signing = useSigner();
 /** Of a submission that travels alone, and so goes through the lane `large`. */
 const CHUNKS = 5;
 const PROOFS = (CHUNKS - 1) * SEAL_CHUNK + 50;
 
-let dir: string;
-let server: RunningSigner;
-let signer: Signer;
 let test: TestDatabase;
 let db: Db;
 let owner: Db;
@@ -33,27 +29,15 @@ let tenant: SeededTenant;
 let batchId: string;
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'proofline-chunks-'));
-  server = await startSigner({ dir, clock });
-  signer = createSignerClient({
-    url: server.url,
-    caFile: server.keys.transportCaFile,
-    ...server.keys.clients.worker,
-    clock,
-    timeoutMs: 5_000,
-  });
   test = await createTestDatabase();
   [db, owner] = [test.pool('proofline_worker'), test.pool('proofline_owner')];
   await inTransaction(db, (tx) => ensureLog(tx, 'o', clock.nowMicros()));
 });
 afterAll(async () => {
-  await signer.close();
-  await server.stop();
   await test.drop();
-  await rm(dir, { recursive: true, force: true });
 });
 beforeEach(async () => {
-  server.setFaults([]);
+  signing.server.setFaults([]);
   await owner.query(
     'TRUNCATE tenants, batches, submissions, submission_queue, proofs, seals, leaf_queue, timeline, outbox CASCADE',
   );
@@ -64,7 +48,15 @@ beforeEach(async () => {
 });
 
 const seal = (over: { readonly db?: Db; readonly lanes?: GivingLanes } = {}) =>
-  createSealing({ db, signer, clock, origin: 'o', randomBytes, heartbeat: () => undefined, ...over }).sealBatch({
+  createSealing({
+    db,
+    signer: signing.signer,
+    clock,
+    origin: 'o',
+    randomBytes,
+    heartbeat: () => undefined,
+    ...over,
+  }).sealBatch({
     batchId,
   });
 
@@ -164,7 +156,8 @@ describe('a batch of several chunks', () => {
   );
 
   it('loses the one value that the signer refuses in the midst of it, and no other', async () => {
-    const refuse = () => server.setFaults([{ at: 'sign', kid: 'seal', effect: 'value-refused', index: 7, times: 1 }]);
+    const refuse = () =>
+      signing.server.setFaults([{ at: 'sign', kid: 'seal', effect: 'value-refused', index: 7, times: 1 }]);
     expect(await seal({ lanes: { ...OPEN_LANES, large: laneWith({ 3: refuse }) } })).toMatchObject({
       sealed: PROOFS - 1,
       failed: 1,
@@ -175,7 +168,7 @@ describe('a batch of several chunks', () => {
   });
 
   it('keeps what is signed when the signer goes away, and ends when it is back', async () => {
-    const leave = () => server.setFaults([{ at: 'sign', kid: 'seal', effect: 'unavailable' }]);
+    const leave = () => signing.server.setFaults([{ at: 'sign', kid: 'seal', effect: 'unavailable' }]);
     await expect(seal({ lanes: { ...OPEN_LANES, large: laneWith({ 3: leave }) } })).rejects.toMatchObject({
       code: 'SIGNER_UNAVAILABLE',
     });
@@ -183,7 +176,7 @@ describe('a batch of several chunks', () => {
       ...Array(2 * SEAL_CHUNK).fill(true),
       ...Array(SEAL_CHUNK).fill(false),
     ]);
-    server.setFaults([]);
+    signing.server.setFaults([]);
     expect(await seal()).toMatchObject({ sealed: PROOFS - 2 * SEAL_CHUNK });
     expect(await leafCount()).toBe(PROOFS);
   });
@@ -193,6 +186,18 @@ describe('a batch of several chunks', () => {
     expect(one.sealed + other.sealed).toBe(PROOFS);
     expect((await statements()).every((each) => each.isSealed)).toBe(true);
     expect(await leafCount()).toBe(PROOFS);
+  });
+
+  it('is not said to be sealed while a member has no seal: a twin may thaw what was just found frozen, and die', async () => {
+    for (let after: FrozenUpTo | undefined, isFrozen = false; !isFrozen; isFrozen = after === undefined)
+      ({ after } = await inTransaction(db, (tx) =>
+        freezeStatements(tx, { batch: batchId as BatchId, kid: 'seal', version: 1, randomBytes, after }),
+      ));
+    const thaw = () => thawUnsealed(db, batchId as BatchId);
+    await expect(seal({ lanes: { ...OPEN_LANES, large: laneWith({ 2: thaw }) } })).rejects.toThrow('without a seal');
+    expect((await owner.query('SELECT state FROM batches')).rows).toEqual([{ state: 'FORMED' }]);
+    expect(await seal()).toMatchObject({ sealed: PROOFS, failed: 0 });
+    expect((await owner.query('SELECT state FROM batches')).rows).toEqual([{ state: 'SEALED' }]);
   });
 
   it('tells each tenant of each proof once, whichever chunks they are in', async () => {
@@ -218,8 +223,11 @@ describe('a batch of several chunks', () => {
   // The last: the key has another version from here on.
   it('is frozen anew, as far as it is not signed, when its key version ends in the midst of it', async () => {
     const rotate = async () => {
-      const { version } = await rotateKey(dir, 'seal', clock, { overlapMs: 0 });
-      while ((await signer.key('seal')).primaryVersion !== version) await new Promise((look) => setTimeout(look, 20));
+      const { version } = await rotateKey(signing.dir, 'seal', clock, { overlapMs: 0 });
+      await until(
+        () => signing.signer.key('seal'),
+        (key) => key.primaryVersion === version,
+      );
     };
     expect(await seal({ lanes: { ...OPEN_LANES, large: laneWith({ 3: rotate }) } })).toMatchObject({
       sealed: PROOFS,
