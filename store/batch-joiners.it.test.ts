@@ -61,6 +61,7 @@ describe('a batch that others may join', () => {
     await acceptProofs(world.test, a, 1);
     const batch = await formJoinable();
     await acceptProofs(world.test, a, 1_001);
+    expect(await lookForJoiners(world.db, { batch, now: at(1) })).toBe('none');
     expect(await formBatch(world.db, { newId: randomUUID, now: at(1), maxUnsealed: 8 })).toBe('large');
     expect(await submissionsOf(batch)).toBe(1);
   });

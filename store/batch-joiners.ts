@@ -12,7 +12,7 @@ export async function lookForJoiners(
   { batch, now }: { readonly batch: BatchId; readonly now: string },
 ): Promise<'some' | 'none' | 'shut'> {
   const { rows } = await db.query<{ waits: boolean }>(
-    `SELECT EXISTS (SELECT FROM submission_queue q WHERE q.anchor_policy = b.anchor_policy AND q.anchor_window = b.anchor_window) AS waits
+    `SELECT EXISTS (SELECT FROM submission_queue q WHERE q.anchor_policy = b.anchor_policy AND q.anchor_window = b.anchor_window AND NOT q.is_large) AS waits
      FROM batches b WHERE b.id = $1 AND b.state = 'FORMED' AND b.joinable_until > $2`,
     [batch, now],
   );

@@ -35,11 +35,11 @@ const TAKE = `
     SELECT h.*, CASE WHEN h.is_large THEN 'large'
       WHEN h.tenant_id IN (SELECT tenant_id FROM crowds) OR (
         SELECT sum(w.proof_count) FROM (
-          SELECT q.anchor_policy, q.anchor_window, q.is_large, q.tenant_id, q.proof_count FROM submission_queue q
-          WHERE (q.anchor_policy, q.anchor_window, q.is_large, q.tenant_id, q.received_at, q.submission_id)
-            >= (h.anchor_policy, h.anchor_window, h.is_large, h.tenant_id, h.received_at, h.submission_id)
-          ORDER BY q.anchor_policy, q.anchor_window, q.is_large, q.tenant_id, q.received_at, q.submission_id LIMIT $2) w
-        WHERE (w.anchor_policy, w.anchor_window, w.is_large, w.tenant_id) = (h.anchor_policy, h.anchor_window, h.is_large, h.tenant_id)) >= $2 THEN 'crowd'
+          SELECT q.proof_count FROM submission_queue q
+          WHERE (q.anchor_policy, q.anchor_window, q.is_large, q.tenant_id) <= (h.anchor_policy, h.anchor_window, h.is_large, h.tenant_id)
+            AND (q.anchor_policy, q.anchor_window, q.is_large, q.tenant_id, q.received_at, q.submission_id)
+              >= (h.anchor_policy, h.anchor_window, h.is_large, h.tenant_id, h.received_at, h.submission_id)
+          ORDER BY q.anchor_policy, q.anchor_window, q.is_large, q.tenant_id, q.received_at, q.submission_id LIMIT $2) w) >= $2 THEN 'crowd'
       ELSE 'prompt' END AS lane
     FROM heads h
   ), turn AS MATERIALIZED (
