@@ -12,6 +12,7 @@ import { readChains } from '../../store/archive.ts';
 import type { Db } from '../../store/pool.ts';
 import { isSerialUnused, readCoveringTimestamp } from '../../store/timestamps.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/database.ts';
+import { until as untilGood } from '../../test/support/until.ts';
 import { runStampLoop, type StampLogState, type TimestampingDeps } from './stamp-loop.ts';
 import { createTsaPool, type TsaPool } from './tsa-pool.ts';
 
@@ -128,13 +129,8 @@ async function tokens(): Promise<readonly bigint[]> {
   return rows.map((row) => row.size);
 }
 
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('the condition did not come true');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
+const until = (condition: () => boolean | Promise<boolean>): Promise<boolean> =>
+  untilGood(condition, (met) => met, 10_000);
 
 describe('the timestamp loop', () => {
   it('stamps the body of the newest checkpoint, stores the token and has the evidence advanced', async () => {

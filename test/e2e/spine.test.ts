@@ -12,6 +12,7 @@ import { openMirror } from '../../verifier/http-mirror.ts';
 import { verifyPdf } from '../../verifier/pdf/verify-pdf.ts';
 import { verifyBundle } from '../../verifier/verify.ts';
 import { type SeededTenant, seedTenant } from '../support/seed.ts';
+import { until } from '../support/until.ts';
 import { createTestClient, newProof, ok, type ProofView, type SubmissionView, type TestClient } from './client.ts';
 
 let dataDir: string;
@@ -236,8 +237,7 @@ describe('a submission for which there are too few units', () => {
     const read = () => ok<SubmissionView>(client.request('GET', `/v1/submissions/${id}`, { key }));
     const untilStates = async (states: Readonly<Record<string, number>>): Promise<void> => {
       const wanted = JSON.stringify(Object.entries(states).sort());
-      while (JSON.stringify(Object.entries((await read()).states).sort()) !== wanted)
-        await new Promise((resolve) => setTimeout(resolve, 50));
+      await until(read, (view) => JSON.stringify(Object.entries(view.states).sort()) === wanted);
     };
     await untilStates({ AWAITING_LICENSE: 2, CERTIFIED_NO_ANCHOR: 3 });
     const usage = () => ok(client.request('GET', '/v1/admin/licenses/usage', { key }));
@@ -320,11 +320,11 @@ describe('the supervisor', () => {
       const pid = part(name).pid();
       if (pid === undefined) throw new Error(`${name} is down`);
       process.kill(-pid, 'SIGKILL');
-      const deadline = Date.now() + 5_000;
-      while (part(name).pid() === pid || part(name).pid() === undefined) {
-        expect(Date.now()).toBeLessThan(deadline);
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
+      await until(
+        () => part(name).pid(),
+        (now) => now !== undefined && now !== pid,
+        5_000,
+      );
       const body = { proofs: [newProof()], anchorPolicy: 'REQUIRED' };
       const key = crypto.randomUUID();
       // Clients repeat what got no answer, under the same idempotency key.

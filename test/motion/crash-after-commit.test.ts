@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Db } from '../../store/pool.ts';
 import { HOLD_MS } from '../../workers/form-batches.ts';
 import type { TestClient } from '../e2e/client.ts';
+import { until } from '../support/until.ts';
 import { type CrashingDb, changes } from './crashing-db.ts';
 import { type CrashingSystem, startCrashingSystem } from './crashing-system.ts';
 
@@ -126,11 +127,7 @@ describe('a crash right after the commit', () => {
   it('leaves nothing open behind', async () => {
     const OPEN =
       "SELECT (SELECT count(*)::int FROM batches WHERE state <> 'CLOSED') + (SELECT count(*)::int FROM outbox) + (SELECT count(*)::int FROM anchors WHERE state <> 'VERIFIED') AS n";
-    for (const deadline = Date.now() + 30_000; ; ) {
-      const { rows } = await owner.query<{ n: number }>(OPEN);
-      if (rows[0]?.n === 0) return;
-      expect(Date.now()).toBeLessThan(deadline);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    const open = async () => (await owner.query<{ n: number }>(OPEN)).rows[0]?.n;
+    await until(open, (n) => n === 0, 30_000);
   }, 60_000);
 });
