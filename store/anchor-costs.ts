@@ -13,7 +13,8 @@ export interface AnchorFigures {
 export async function readAnchorFigures(db: Queryable, origin: string, since: string): Promise<AnchorFigures> {
   const { rows } = await db.query<AnchorFigures>(
     `SELECT count(*)::int AS anchors, coalesce(sum(fee_tinybars), 0)::bigint AS "feeTinybars", coalesce(sum(new_leaves), 0)::bigint AS "newLeaves",
-       (SELECT min(b.sealed_at) FROM batches b WHERE b.state = 'SEALED' AND b.evidence_complete_at IS NULL AND b.anchor_policy <> 'NONE') AS "waitsSince"
+       (SELECT min(b.sealed_at) FROM batches b WHERE b.state = 'SEALED' AND b.evidence_complete_at IS NULL AND b.anchor_policy <> 'NONE'
+          AND NOT EXISTS (SELECT FROM log_progress l WHERE l.origin = $1 AND b.max_leaf_index < l.anchor_cursor)) AS "waitsSince"
      FROM anchors WHERE origin = $1 AND state = 'VERIFIED' AND updated_at >= $2`,
     [origin, since],
   );

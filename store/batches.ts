@@ -73,7 +73,7 @@ export interface EvidenceArm {
 
 /**
  * Asks, under the lock that `advanceEvidence` holds while it decides, whether the batch's evidence is complete; if
- * not, arms it to be woken once. Whatever lands later then finds it armed: the two cannot miss each other. Everybody's
+ * not, arms it to be woken once; either way it has looked. Whatever lands later then finds it armed: the two cannot miss each other. Everybody's
  * evidence waits for that lock, so members are read of PREFERRED batches alone. Lock order: log_progress, then the batch row.
  */
 export async function armBatch(tx: Tx, batch: BatchId, origin: string, now: string): Promise<EvidenceArm> {
@@ -82,7 +82,7 @@ export async function armBatch(tx: Tx, batch: BatchId, origin: string, now: stri
     [origin],
   );
   const { rows } = await tx.query(
-    `UPDATE batches b SET anchor_deadline = w.deadline, evidence_complete_at = CASE WHEN w.complete THEN $4::timestamptz END
+    `UPDATE batches b SET anchor_deadline = w.deadline, is_woken = false, evidence_complete_at = CASE WHEN w.complete THEN $4::timestamptz END
      FROM (
        SELECT a.id, d.deadline, a.leaves_pending = 0 AND coalesce(a.max_leaf_index, -1) < $2::bigint
          AND (a.anchor_policy = 'NONE' OR coalesce(a.max_leaf_index, -1) < $3::bigint OR coalesce(d.deadline <= $4::timestamptz, false)) AS complete

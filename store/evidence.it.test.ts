@@ -5,8 +5,8 @@ import { useBatches } from '../test/support/batches.ts';
 import { seedTenant } from '../test/support/seed.ts';
 import { armBatch } from './batches.ts';
 import { queueForLicence } from './certificates.ts';
-import { wakeOverdue } from './evidence.ts';
 import { inTransaction } from './pool.ts';
+import { wakeDue } from './wake-batches.ts';
 
 const world = useBatches();
 
@@ -105,10 +105,16 @@ describe('advanceEvidence', () => {
     await world.seal(batch);
     await world.cover('timestamped_size', await world.life.integrate());
     await world.life.advance();
-    expect(await wakeOverdue(world.db, { origin: LIFE_ORIGIN, now: '2026-01-31T09:29:59.000000Z' })).toBe(0);
+    expect(await wakeDue(world.db, { origin: LIFE_ORIGIN, now: '2026-01-31T09:29:59.000000Z' })).toMatchObject({
+      woken: 0,
+    });
     expect(await queueForLicence(world.db, batch, '2026-01-31T09:29:59.000000Z')).toEqual([]);
-    expect(await wakeOverdue(world.db, { origin: LIFE_ORIGIN, now: '2026-01-31T09:30:00.000000Z' })).toBe(1);
-    expect(await wakeOverdue(world.db, { origin: LIFE_ORIGIN, now: '2026-01-31T09:30:01.000000Z' })).toBe(0);
+    expect(await wakeDue(world.db, { origin: LIFE_ORIGIN, now: '2026-01-31T09:30:00.000000Z' })).toMatchObject({
+      woken: 1,
+    });
+    expect(await wakeDue(world.db, { origin: LIFE_ORIGIN, now: '2026-01-31T09:30:01.000000Z' })).toMatchObject({
+      woken: 0,
+    });
     expect(await queueForLicence(world.db, batch, '2026-01-31T09:30:00.000000Z')).toEqual([
       a.tenantId satisfies TenantId,
     ]);

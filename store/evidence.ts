@@ -1,8 +1,8 @@
-import { type BatchId, type ProofId, type TenantId, workflowIds } from '../domain/ids.ts';
+import type { BatchId, ProofId, TenantId } from '../domain/ids.ts';
 import { checkTransition, type ProofState } from '../domain/states.ts';
-import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
 import { appendTimeline, type TimelineRow } from './timeline.ts';
+import { wakeComplete } from './wake-batches.ts';
 
 /** Leaf indices that one transaction moves. */
 export const EVIDENCE_CHUNK = 2_000;
@@ -31,8 +31,7 @@ const MOVE = `
 
 /**
  * Applies what `log_progress` says is covered to the proofs under it, at most `EVIDENCE_CHUNK` leaves a transaction
- * from the persisted cursors, seal before timestamp before anchor; decides under the lock which batches are complete
- * and owes them their wake. Idempotent: key (origin, cursor). Locks: log_progress, proofs by id, batches.
+ * from the persisted cursors, seal before timestamp before anchor; wakes the first of the batches that are complete. Idempotent: key (origin, cursor). Locks: log_progress, proofs by id, batches.
  * Returns true when more is left, so that the caller may heartbeat between chunks.
  */
 export function advanceEvidence(db: Db, input: { readonly origin: string; readonly now: string }): Promise<boolean> {
@@ -57,7 +56,7 @@ export function advanceEvidence(db: Db, input: { readonly origin: string; readon
       'UPDATE log_progress SET timestamp_cursor = $2::bigint, anchor_cursor = $3::bigint WHERE origin = $1',
       [input.origin, timestampCursor.toString(), anchorCursor.toString()],
     );
-    await wakeComplete(tx, timestampCursor, anchorCursor, input.now);
+    await wakeComplete(tx, { timestampCursor, anchorCursor }, input.now);
     return (
       timestampCursor < progress.timestamped_size ||
       anchorCursor < smaller(progress.anchored_size, progress.timestamped_size)
@@ -112,46 +111,4 @@ async function applyAnchor(tx: Tx, from: bigint, to: bigint, at: string): Promis
 
 function step(g: Moved, at: string): Pick<TimelineRow, 'tenantId' | 'scope' | 'at' | 'leafRange'> {
   return { tenantId: g.tenant_id, scope: { batchId: g.batch_id }, at, leafRange: { from: g.leaf_from, to: g.leaf_to } };
-}
-
-/** The rule is `armBatch`'s: both run under the lock of log_progress. */
-async function wakeComplete(tx: Tx, timestampCursor: bigint, anchorCursor: bigint, now: string): Promise<number> {
-  const { rows } = await tx.query<{ id: BatchId; generation: number }>(
-    `UPDATE batches SET evidence_complete_at = $3
-     WHERE state = 'SEALED' AND evidence_complete_at IS NULL AND leaves_pending = 0 AND max_leaf_index < $1::bigint
-       AND (anchor_policy = 'NONE' OR max_leaf_index < $2::bigint OR (anchor_policy = 'PREFERRED' AND anchor_deadline <= $3))
-     RETURNING id, generation`,
-    [timestampCursor.toString(), anchorCursor.toString(), now],
-  );
-  await enqueueMotion(
-    tx,
-    rows.map((row) => ({
-      kind: 'signal' as const,
-      workflowId: workflowIds.certifyBatch(row.id, row.generation),
-      name: 'evidenceComplete',
-      payload: {},
-    })),
-    now,
-  );
-  return rows.length;
-}
-
-/**
- * Wakes batches whose earliest PREFERRED deadline has passed while their timestamp was there already. One statement;
- * key (batch): armed batches only. Returns how many it woke.
- */
-export function wakeOverdue(db: Db, input: { readonly origin: string; readonly now: string }): Promise<number> {
-  return inTransaction(db, async (tx) => {
-    const { rows: due } = await tx.query(
-      `SELECT 1 FROM batches WHERE state = 'SEALED' AND evidence_complete_at IS NULL AND anchor_policy = 'PREFERRED' AND anchor_deadline <= $1 LIMIT 1`,
-      [input.now],
-    );
-    if (due.length === 0) return 0;
-    const { rows } = await tx.query<{ timestamp_cursor: bigint; anchor_cursor: bigint }>(
-      'SELECT timestamp_cursor, anchor_cursor FROM log_progress WHERE origin = $1 FOR UPDATE',
-      [input.origin],
-    );
-    const progress = rows[0];
-    return progress === undefined ? 0 : wakeComplete(tx, progress.timestamp_cursor, progress.anchor_cursor, input.now);
-  });
 }

@@ -1,14 +1,15 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Gauge } from 'prom-client';
 import { toMicros } from '../domain/clock.ts';
 import { countAlarms } from '../store/alarms.ts';
 import { startDueLevels } from '../store/certificate-pdfs.ts';
 import { applyPending } from '../store/commands.ts';
-import { wakeOverdue } from '../store/evidence.ts';
 import { expandFilters } from '../store/expand-commands.ts';
 import { formBatch } from '../store/form-batch.ts';
 import { listen } from '../store/listen.ts';
 import { readOutboxLag } from '../store/outbox.ts';
 import type { Db } from '../store/pool.ts';
+import { wakeDue } from '../store/wake-batches.ts';
 import { deliverDue, type OutboxDelivery, TAKE } from './deliver-due.ts';
 import { createForming, HOLD_MS, LEAD_MS } from './form-batches.ts';
 import { startLoop } from './loop.ts';
@@ -17,6 +18,8 @@ import { reconcile } from './reconcile.ts';
 
 /** Slow polls behind the notifications. */
 const POLL_MS = 1_000;
+/** Until the next batches of many are woken: those before are through, or their places are still taken. */
+const PORTION_MS = 100;
 const INTEGRITY_MS = 60_000;
 const PARTITION_MS = 3_600_000;
 const ALARMS_MS = 5_000;
@@ -25,6 +28,11 @@ const lagRows = new Gauge({ name: 'proofline_outbox_rows', help: 'Motion that Te
 const lagSeconds = new Gauge({
   name: 'proofline_outbox_oldest_seconds',
   help: 'Age of the oldest undelivered motion.',
+});
+
+const unwoken = new Gauge({
+  name: 'proofline_batches_to_wake',
+  help: 'Batches whose evidence is complete and that wait for their turn to be certified.',
 });
 
 const alarms = new Gauge({
@@ -44,7 +52,7 @@ export interface RelayDeps extends OutboxDelivery {
 
 /**
  * The bridge from Postgres to Temporal, and with the reconciler its only user: forms batches, delivers the outbox,
- * applies support verbs, starts what PDFs are due, wakes batches whose deadline passed, rebuilds motion that is gone. Several may run; locks share the work.
+ * applies support verbs, starts what PDFs are due, wakes batches in portions and those whose deadline passed, rebuilds motion that is gone. Several may run; locks share the work.
  */
 export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
   const { db, clock, logger } = deps;
@@ -88,10 +96,15 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
       turn: async () =>
         (await applyPending(db, { origin: deps.origin, now: clock.nowMicros() })) > 0 || (await expandFilters(db)),
     }),
-    overdue: startLoop({
+    wakes: startLoop({
       everyMs: POLL_MS,
-      onError: failed('overdue'),
-      turn: async () => void (await wakeOverdue(db, { origin: deps.origin, now: clock.nowMicros() })),
+      onError: failed('wakes'),
+      turn: async () => {
+        const { left } = await wakeDue(db, { origin: deps.origin, now: clock.nowMicros() });
+        unwoken.set(left);
+        if (left > 0) await pause(PORTION_MS);
+        return left > 0;
+      },
     }),
     pdfs: startLoop({
       everyMs: POLL_MS,

@@ -104,3 +104,29 @@ describe('a batch of several tenants', () => {
     expect(rows[0].n).toBe(OTHERS - DRAIN_CHUNK + 1);
   });
 });
+
+describe('a batch that cannot be certified', () => {
+  it.each([
+    ['by a cause of its own, leaves its place to others that are to be woken', 'refused', false],
+    ['since the signer is away, keeps it: the others would find the same', 'unavailable', true],
+  ] as const)('%s', async (_, effect, keeps) => {
+    const { batchId } = await seedQueuedProofs(pool(owner), 1, tenant(busy));
+    await coverLeaves(pool(owner), { origin: 'o' });
+    await pool(owner).query('UPDATE batches SET is_woken = true');
+    signing.server.setFaults([{ at: 'sign', kid: 'certificate', effect }]);
+    const { signer } = signing;
+    const { certifyProofs } = createCertification({
+      db: pool(db),
+      signer,
+      clock,
+      origin: 'o',
+      publicUrl: 'https://p.example',
+      heartbeat: () => undefined,
+    });
+    await expect(certifyProofs({ batchId })).rejects.toMatchObject({ code: `SIGNER_${effect.toUpperCase()}` });
+    expect((await pool(owner).query('SELECT is_woken FROM batches')).rows).toEqual([{ is_woken: keeps }]);
+    signing.server.setFaults([]);
+    expect(await certifyProofs({ batchId })).toMatchObject({ closed: true });
+    expect((await pool(owner).query('SELECT is_woken FROM batches')).rows).toEqual([{ is_woken: false }]);
+  });
+});

@@ -1,11 +1,13 @@
 import { CERTIFICATE_TYP } from '../../domain/certificate.ts';
 import type { Clock } from '../../domain/clock.ts';
+import { ProoflineError } from '../../domain/errors.ts';
 import type { BatchId, ProofId, TenantId } from '../../domain/ids.ts';
 import { jwsSigningInput } from '../../domain/jws.ts';
 import { armBatch, closeIfDone, findBatch } from '../../store/batches.ts';
 import { type Draft, hasUnserved, queueForLicence, readDrafts, storeCertificates } from '../../store/certificates.ts';
 import { drainTogether } from '../../store/drain-together.ts';
 import { type Db, inTransaction } from '../../store/pool.ts';
+import { markLooked } from '../../store/wake-batches.ts';
 import { activeVersion } from '../sealing/active-version.ts';
 import { type GivingLane, type GivingLanes, OPEN_LANE, OPEN_LANES } from '../sealing/giving-lane.ts';
 import type { Signer } from '../sealing/signer-client.ts';
@@ -56,25 +58,36 @@ export function createCertification(deps: CertificateDeps) {
      */
     async certifyProofs({ batchId }: CertifyProofsInput): Promise<CertifyProofsResult> {
       const batch = batchId as BatchId;
-      const lane = lanes[(await findBatch(db, batch)).lane];
-      let tenants = await queueForLicence(db, batch, clock.nowMicros(), lane.step);
-      do {
-        tenants = await serveRound(batch, tenants, lane);
-        await signDrafts(batch, lane);
-      } while (tenants.length > 0);
-      return inTransaction(db, async (tx) => {
-        const arm = await armBatch(tx, batch, deps.origin, clock.nowMicros());
-        const left = await closeIfDone(tx, batch, clock.nowMicros());
-        return {
-          closed: left.awaitingEvidence + left.awaitingLicence + left.unsigned === 0,
-          awaitingEvidence: left.awaitingEvidence,
-          awaitingLicence: left.awaitingLicence,
-          // Drafts that another batch's drain made since the last read are signed by the next round.
-          complete: left.unsigned > 0 || (arm.complete && left.awaitingEvidence > 0),
-        };
-      });
+      try {
+        return await certify(batch);
+      } catch (error) {
+        // Others may look meanwhile, unless they would find the same. If Postgres is not there for this either, nobody is woken.
+        if (!(error instanceof ProoflineError && error.code === 'SIGNER_UNAVAILABLE'))
+          await markLooked(db, batch).catch(() => undefined);
+        throw error;
+      }
     },
   };
+
+  async function certify(batch: BatchId): Promise<CertifyProofsResult> {
+    const lane = lanes[(await findBatch(db, batch)).lane];
+    let tenants = await queueForLicence(db, batch, clock.nowMicros(), lane.step);
+    do {
+      tenants = await serveRound(batch, tenants, lane);
+      await signDrafts(batch, lane);
+    } while (tenants.length > 0);
+    return inTransaction(db, async (tx) => {
+      const arm = await armBatch(tx, batch, deps.origin, clock.nowMicros());
+      const left = await closeIfDone(tx, batch, clock.nowMicros());
+      return {
+        closed: left.awaitingEvidence + left.awaitingLicence + left.unsigned === 0,
+        awaitingEvidence: left.awaitingEvidence,
+        awaitingLicence: left.awaitingLicence,
+        // Drafts that another batch's drain made since the last read are signed by the next round.
+        complete: left.unsigned > 0 || (arm.complete && left.awaitingEvidence > 0),
+      };
+    });
+  }
 
   /**
    * One drain of each tenant, a short one where others wait: several tenants for each other, or lanes before ours. Returns those that have members of

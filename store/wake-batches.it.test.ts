@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto';
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import type { BatchId } from '../domain/ids.ts';
+import type { Lane } from '../domain/lane.ts';
+import { LIFE_ORIGIN } from '../test/support/batch-life.ts';
+import { useBatches } from '../test/support/batches.ts';
+import { armBatch } from './batches.ts';
+import { inTransaction } from './pool.ts';
+import { markLooked, WOKEN, wakeDue } from './wake-batches.ts';
+
+const world = useBatches();
+const NOW = '2026-01-31T12:00:00.000000Z';
+const SOON = '2026-01-31T11:59:50.000000Z';
+const LONG_AGO = '2026-01-31T11:00:00.000000Z';
+
+beforeEach(async () => {
+  await world.owner.query(
+    'UPDATE log_progress SET timestamped_size = 1000, timestamp_cursor = 1000, anchored_size = 500, anchor_cursor = 500',
+  );
+});
+
+/** Batches that wait for evidence up to a leaf, sealed one microsecond after the other; their ids in that order. */
+async function sealed(
+  count: number,
+  { lane = 'prompt', policy = 'NONE', sealedAt = SOON, leaf = 10, deadline = null as string | null } = {} as {
+    lane?: Lane;
+    policy?: 'NONE' | 'REQUIRED' | 'PREFERRED';
+    sealedAt?: string;
+    leaf?: number;
+    deadline?: string | null;
+  },
+): Promise<readonly BatchId[]> {
+  const ids = Array.from({ length: count }, () => randomUUID() as string as BatchId);
+  await world.owner.query(
+    `INSERT INTO batches (id, anchor_policy, anchor_window, proof_count, state, lane, formed_at, sealed_at, max_leaf_index, anchor_deadline)
+     SELECT id, $2, 'express', 1, 'SEALED', $3, $4, $4::timestamptz + n * interval '1 us', $5, $6 FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, n)`,
+    [ids, policy, lane, sealedAt, leaf, deadline],
+  );
+  return ids;
+}
+
+const wake = (now = NOW) => wakeDue(world.db, { origin: LIFE_ORIGIN, now });
+const arm = (batch: BatchId) => inTransaction(world.db, (tx) => armBatch(tx, batch, LIFE_ORIGIN, NOW));
+const wakesOf = (ids: readonly BatchId[]) => ids.map((id) => `batch:${id}`);
+
+/** What is owed to Temporal since the last look, in no order. */
+async function owed(): Promise<string[]> {
+  const wakes = await world.wakes();
+  await world.owner.query('DELETE FROM outbox');
+  return wakes.sort();
+}
+
+describe('complete batches', () => {
+  it('are woken in portions, those sealed first, as those before have looked', async () => {
+    const ids = await sealed(2 * WOKEN + 3);
+    expect(await wake()).toEqual({ woken: WOKEN, left: WOKEN + 3 });
+    expect(await owed()).toEqual(wakesOf(ids.slice(0, WOKEN)).sort());
+    expect(await wake()).toEqual({ woken: 0, left: WOKEN + 3 });
+    for (const id of ids.slice(0, 2)) await arm(id);
+    expect(await wake()).toEqual({ woken: 2, left: WOKEN + 1 });
+    expect(await owed()).toEqual(wakesOf(ids.slice(WOKEN, WOKEN + 2)).sort());
+    for (const id of ids.slice(2, WOKEN + 2)) await arm(id);
+    expect(await wake()).toEqual({ woken: WOKEN, left: 1 });
+  });
+
+  it('are woken at once, however many wait in other lanes or waited long for their evidence', async () => {
+    await sealed(WOKEN + 1, { policy: 'REQUIRED', sealedAt: LONG_AGO });
+    await sealed(WOKEN + 1, { lane: 'crowd' });
+    expect(await wake()).toEqual({ woken: 2 * WOKEN, left: 2 });
+    await owed();
+    const [young] = (await sealed(1)) as [BatchId];
+    expect(await wake()).toEqual({ woken: 1, left: 2 });
+    expect(await owed()).toEqual(wakesOf([young]));
+  });
+
+  it('have their turn when one before them could not look, or has not for as long as an attempt may take', async () => {
+    const ids = await sealed(WOKEN + 2, { sealedAt: LONG_AGO });
+    await wake();
+    await markLooked(world.db, ids[3] as BatchId);
+    expect(await wake()).toEqual({ woken: 1, left: 1 });
+    expect(await wake('2026-01-31T12:09:59.000000Z')).toEqual({ woken: 0, left: 1 });
+    expect(await wake('2026-01-31T12:10:01.000000Z')).toEqual({ woken: 1, left: 0 });
+  });
+
+  it('are those alone whose evidence is there: the timestamp, and the anchor or the end of its wait', async () => {
+    const anchored = await sealed(1, { policy: 'REQUIRED', leaf: 499 });
+    await sealed(1, { policy: 'REQUIRED', leaf: 500 });
+    await sealed(1, { policy: 'PREFERRED', leaf: 500, deadline: '2026-01-31T12:00:01.000000Z' });
+    const givenUp = await sealed(1, { policy: 'PREFERRED', leaf: 999, deadline: NOW });
+    await sealed(1, { leaf: 1000 });
+    expect(await wake()).toEqual({ woken: 2, left: 0 });
+    expect(await owed()).toEqual(wakesOf([...anchored, ...givenUp]).sort());
+  });
+});
