@@ -70,8 +70,8 @@ const KEEP_CHECKPOINTS_MS = 24 * 3_600_000;
 const PRUNE_EVERY_MS = 600_000;
 /** An idle log is looked at so often behind its wake. */
 const IDLE_POLL_MS = 200;
-/** Under load each checkpoint costs a transaction and a signature whatever it holds: a step takes a fifth of the time at most … */
-const STEP_SHARE = 5;
+/** Under load each checkpoint costs a transaction and a signature whatever it holds: a step takes half of the time at most … */
+const STEP_SHARE = 2;
 /** … and beyond this its receipts would wait for nothing but thrift. */
 const BUSY_INTERVAL_MS = 200;
 /** Transient failures in a row that are waited out here; the next is thrown, so that it is seen in Temporal. */
