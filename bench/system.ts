@@ -63,7 +63,7 @@ export async function untilIdle({ db }: System, withinMs = 300_000): Promise<voi
   for (;;) {
     const { rows } = await db.query<{ busy: boolean }>(
       `SELECT EXISTS (SELECT FROM submission_queue) OR EXISTS (SELECT FROM batches WHERE state <> 'CLOSED')
-         OR EXISTS (SELECT FROM outbox) OR EXISTS (SELECT FROM leaf_queue) AS busy`,
+         OR EXISTS (SELECT FROM outbox) OR EXISTS (SELECT FROM batch_wakes) OR EXISTS (SELECT FROM leaf_queue) AS busy`,
     );
     if (rows[0]?.busy === false) return;
     if (performance.now() > deadline) throw new Error('the system did not come to rest');

@@ -1,4 +1,4 @@
-import { type BatchId, type TenantId, workflowIds } from '../domain/ids.ts';
+import type { BatchId, TenantId } from '../domain/ids.ts';
 import type { PeriodRoom } from '../domain/licence/rooms.ts';
 import { arrayLiteral } from './array-literal.ts';
 import { draftTemplate } from './draft-template.ts';
@@ -22,8 +22,8 @@ export interface Consumption {
   /** All running periods, their counters raised by what is served. */
   readonly periods: readonly PeriodRoom[];
   readonly served: readonly Served[];
-  /** Open batches that are owed a wake, with their generation. */
-  readonly wake: ReadonlyMap<BatchId, number>;
+  /** Batches that are owed a wake, if they are open. */
+  readonly wake: readonly BatchId[];
 }
 
 // One statement, so that a proof alone costs few round trips. The CHECK constraints of the counters refuse what would
@@ -55,9 +55,8 @@ const CONSUME = `
   ), templates AS (
     INSERT INTO certificate_templates (id, tenant_id, template) SELECT template_id, $4, template FROM groups
   ), owed AS (
-    INSERT INTO outbox (kind, workflow_id, name, payload, next_attempt_at, created_at)
-    SELECT 'signal', w, 'licencesGranted', '{}', $5, $5 FROM unnest($14::text[]) AS w
-    RETURNING pg_notify('proofline_outbox', '')
+    INSERT INTO batch_wakes (batch_id, lane, created_at) SELECT b.id, b.lane, $5 FROM batches b WHERE b.id = ANY ($14::uuid[]) AND b.state <> 'CLOSED'
+    RETURNING pg_notify('proofline_wakes', '')
   )
   INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, template_id, timestamp_size, anchor_size, drafted_at)
   SELECT s.proof, $4, r.batch, s.number, r.state, r.template_id, r.timestamp_size, r.anchor_size, $5 FROM numbered s JOIN groups r USING (g)`;
@@ -87,7 +86,7 @@ export async function consumeUnits(tx: Tx, input: Consumption): Promise<void> {
     arrayLiteral(shares.map((s) => s.unit)),
     arrayLiteral(shares.map((s) => s.used)),
     at,
-    [...input.wake].map(([batch, generation]) => workflowIds.certifyBatch(batch, generation)),
+    arrayLiteral(input.wake),
     served.map((s) => s.proof.row),
   ]);
   // Their rows are locked: anything else is a fault of ours, and nothing of it may stay.

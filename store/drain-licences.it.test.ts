@@ -52,24 +52,21 @@ describe('draining licences', () => {
     await queue(2);
     await grant(world.tenant, { quota: 9 });
     expect(await drain(world.tenant, { batchIds: [mine.batchId] })).toMatchObject({ drafted: 3 });
-    expect((await world.owner.query('SELECT FROM outbox')).rowCount).toBe(0);
+    expect((await world.owner.query('SELECT FROM batch_wakes')).rowCount).toBe(0);
   });
 
-  it('serves older waiters of another batch first and wakes that batch under its generation', async () => {
+  it('serves older waiters of another batch first and owes that batch its wake', async () => {
     const newer = await queue(3, { receivedAt: '2026-01-31T08:30:00.000000Z' });
     const older = await queue(3, { receivedAt: '2026-01-31T08:00:00.000000Z' });
     await tellToWait(older.proofIds);
-    await world.owner.query('UPDATE batches SET generation = 2 WHERE id = $1', [older.batchId]);
     await grant(world.tenant, { quota: 4 });
     const result = await drain(world.tenant, { batchIds: [newer.batchId] });
     expect(result).toMatchObject({ drafted: 4, waiting: 2, more: false });
     expect(sorted(result.batchesServed)).toEqual(sorted([newer.batchId, older.batchId]));
     expect(await drafted()).toEqual(sorted([...older.proofIds, newer.proofIds[0] as string]));
     expect(await states(newer.proofIds)).toEqual(['TIMESTAMPED', 'AWAITING_LICENSE', 'AWAITING_LICENSE']);
-    const { rows } = await world.owner.query('SELECT kind, workflow_id, name, payload FROM outbox');
-    expect(rows).toEqual([
-      { kind: 'signal', workflow_id: `batch:${older.batchId}:2`, name: 'licencesGranted', payload: {} },
-    ]);
+    const { rows } = await world.owner.query('SELECT batch_id FROM batch_wakes');
+    expect(rows).toEqual([{ batch_id: older.batchId }]);
     await checkCounters();
   });
 

@@ -113,7 +113,7 @@ async function drainOnce(
   const { rooms, now } = await openRooms(tx, tenant, queued, options.clock);
   const { units, periods } = rooms;
   const slice = sliceWithRoom(rooms, { tenant, skip, limit });
-  const { taken, ready, unready, openBatches } = await lockQueued(tx, slice, options.origin, now);
+  const { taken, ready, unready } = await lockQueued(tx, slice, options.origin, now);
   if (taken === 0) return await tellWaiters(tx, options, rooms, { tenant, skip, limit }, now);
 
   const served: Served[] = [];
@@ -127,10 +127,10 @@ async function drainOnce(
     else served.push({ proof, period });
   }
   if (served.length > 0) {
-    const batches = new Set(served.filter((s) => mayBeParked(s.proof)).map((s) => s.proof.batchId));
-    const wake = [...openBatches].filter(([batch]) => batches.has(batch) && options.batchIds?.includes(batch) !== true);
+    const parked = new Set(served.filter((s) => mayBeParked(s.proof)).map((s) => s.proof.batchId));
+    const wake = [...parked].filter((batch) => options.batchIds?.includes(batch) !== true);
     const { origin, publicUrl } = options;
-    await consumeUnits(tx, { tenantId: tenant, origin, publicUrl, at: now, periods, served, wake: new Map(wake) });
+    await consumeUnits(tx, { tenantId: tenant, origin, publicUrl, at: now, periods, served, wake });
   }
   await markAwaiting(tx, tenant, passed, reasonOf(rooms), now);
   // A short read that served everybody has seen the whole queue, unless a unit had no room, or no more than was read.

@@ -33,7 +33,7 @@ beforeAll(async () => {
 afterAll(() => test.drop());
 beforeEach(async () => {
   await owner.query(
-    'TRUNCATE tenants, batches, seals, leaves, checkpoints, timestamps, outbox, events, timeline, licence_queue, licence_consumptions, licence_unit_usage, certificates CASCADE',
+    'TRUNCATE tenants, batches, seals, leaves, checkpoints, timestamps, outbox, batch_wakes, events, timeline, licence_queue, licence_consumptions, licence_unit_usage, certificates CASCADE',
   );
   tenant = await seedTenant(owner);
   const file = { hash: randomUUID().replaceAll('-', '').repeat(2), jws: '', by: 'test', now: NOW };
@@ -75,10 +75,10 @@ describe('callers of one tenant', () => {
     const nothing = { drafted: 0, waiting: 0, batchesServed: [], unready: [], more: false };
     expect(await Promise.all(later)).toEqual(later.map(() => nothing));
     expect(drains).toBe(1);
-    const { rows } = await owner.query('SELECT workflow_id FROM outbox ORDER BY workflow_id');
+    const { rows } = await owner.query('SELECT batch_id FROM batch_wakes');
     // Those who called later get a wake that they need not have; the drain that served them did not know of them.
-    expect(rows.map((row) => row.workflow_id)).toContain(`batch:${woken}`);
-    expect(rows.map((row) => row.workflow_id)).not.toContain(`batch:${batches[0]}`);
+    expect(rows.map((row) => row.batch_id)).toContain(woken);
+    expect(rows.map((row) => row.batch_id)).not.toContain(batches[0]);
   });
 
   it('hear the failure of the drain they share, while those before and after go on', async () => {
@@ -96,7 +96,7 @@ describe('callers of one tenant', () => {
     await expect(third).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
     await other.commit();
     expect(await call(mine)).toMatchObject({ drafted: 2 });
-    const { rows } = await owner.query('SELECT count(*)::int AS wakes FROM outbox');
+    const { rows } = await owner.query('SELECT count(*)::int AS wakes FROM batch_wakes');
     expect(rows).toEqual([{ wakes: 0 }]);
   });
 
@@ -112,8 +112,8 @@ describe('callers of one tenant', () => {
     await other.waiter();
     await other.commit();
     expect((await Promise.all(shared)).map(({ drafted }) => drafted)).toEqual([6, 0, 0]);
-    const { rows } = await owner.query('SELECT workflow_id FROM outbox');
+    const { rows } = await owner.query('SELECT batch_id FROM batch_wakes');
     expect(rows).toHaveLength(1);
-    expect([`batch:${a}`, `batch:${b}`]).not.toContain(rows[0].workflow_id);
+    expect([a, b]).not.toContain(rows[0].batch_id);
   });
 });

@@ -10,7 +10,8 @@ export type Channel =
   | 'proofline_stampable'
   | 'proofline_done'
   | 'proofline_commands'
-  | 'proofline_pdf';
+  | 'proofline_pdf'
+  | 'proofline_wakes';
 
 const RECONNECT_MS = 1_000;
 

@@ -40,8 +40,6 @@ export interface LockedSlice {
   readonly ready: readonly Ready[];
   /** In the queue though the evidence is not complete by our clock: left alone. */
   readonly unready: readonly ProofId[];
-  /** The generations of the batches of `ready` that are not closed. */
-  readonly openBatches: ReadonlyMap<BatchId, number>;
 }
 
 // The units are named even where all are meant, since a proof of another may have joined the queue since they were read.
@@ -83,7 +81,7 @@ interface Locked {
  * failure; keeps the queue's order. Those that are past being certified leave the queue without a unit.
  */
 export async function lockQueued(tx: Tx, slice: QueueSlice, origin: string, now: string): Promise<LockedSlice> {
-  const nothing = { taken: 0, ready: [], unready: [], openBatches: new Map() };
+  const nothing = { taken: 0, ready: [], unready: [] };
   if (slice.units.length === 0) return nothing;
   const { rows } = await tx.query<Locked>({
     text: lockSql(SLICES[slice.of]),
@@ -98,7 +96,11 @@ export async function lockQueued(tx: Tx, slice: QueueSlice, origin: string, now:
   });
   if (rows.length === 0) return nothing;
   // What ends a proof takes it out of the queue, under its lock: a proof that may be served is in it still.
-  const { coverageOf, drafted, openBatches } = await readCoverage(tx, origin, rows);
+  const { coverageOf, drafted } = await readCoverage(
+    tx,
+    origin,
+    rows.map(({ id }) => id),
+  );
   const ready: Ready[] = [];
   const unready: ProofId[] = [];
   const gone: ProofId[] = [];
@@ -120,7 +122,7 @@ export async function lockQueued(tx: Tx, slice: QueueSlice, origin: string, now:
   }
   if (gone.length > 0)
     await tx.query('DELETE FROM licence_queue WHERE proof_id = ANY ($1::uuid[])', [arrayLiteral(gone)]);
-  return { taken: rows.length, ready, unready, openBatches };
+  return { taken: rows.length, ready, unready };
 }
 
 const MAY_BE_SERVED: ReadonlySet<ProofState> = new Set(['TIMESTAMPED', 'ANCHORED', 'AWAITING_LICENSE']);

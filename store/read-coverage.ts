@@ -1,7 +1,7 @@
 import type { AnchorEntry } from '../domain/bundle.ts';
 import { fromHex, toBase64Url } from '../domain/bytes.ts';
 import { type CertificateAnchor, type CertificatePayload, nameAnchor } from '../domain/certificate.ts';
-import type { BatchId, ProofId } from '../domain/ids.ts';
+import type { ProofId } from '../domain/ids.ts';
 import { arrayLiteral } from './array-literal.ts';
 import type { Tx } from './pool.ts';
 
@@ -30,8 +30,6 @@ export interface ReadCoverage {
   readonly coverageOf: ReadonlyMap<ProofId, Coverage>;
   /** Those of the proofs that have their draft, and so their unit. */
   readonly drafted: ReadonlySet<ProofId>;
-  /** The batches that are not closed, with their generation. */
-  readonly openBatches: ReadonlyMap<BatchId, number>;
 }
 
 // Two index probes a proof: the smallest covering size stays the smallest, since sizes only grow. What proofs share
@@ -59,28 +57,17 @@ const COVERAGE = `
        UNION ALL SELECT c.size, c.entry FROM contract_anchors c WHERE c.origin = $2 AND c.state = 'VERIFIED' AND c.carries_proofs
          AND NOT EXISTS (SELECT FROM anchors t WHERE t.origin = $2 AND t.size = c.size AND t.state = 'VERIFIED')) a
      WHERE a.size = ANY (ARRAY(SELECT DISTINCT an FROM covered WHERE an IS NOT NULL))) AS anchors,
-    (SELECT coalesce(json_agg(c.proof_id), '[]') FROM certificates c WHERE c.proof_id = ANY ($1::uuid[])) AS drafted,
-    (SELECT coalesce(json_agg(json_build_array(b.id, b.generation)), '[]') FROM batches b
-     WHERE b.state <> 'CLOSED' AND b.id = ANY ($3::uuid[])) AS batches`;
+    (SELECT coalesce(json_agg(c.proof_id), '[]') FROM certificates c WHERE c.proof_id = ANY ($1::uuid[])) AS drafted`;
 
-/** The evidence that covers the proofs, which of them are drafted, and which of their batches are open. One query. */
-export async function readCoverage(
-  tx: Tx,
-  origin: string,
-  queued: readonly { readonly id: ProofId; readonly batchId: BatchId }[],
-): Promise<ReadCoverage> {
+/** The evidence that covers the proofs, and which of them are drafted. One query. */
+export async function readCoverage(tx: Tx, origin: string, proofs: readonly ProofId[]): Promise<ReadCoverage> {
   const { rows } = await tx.query<{
     proofs: readonly [ProofId, string, string | null][];
     timestamps: readonly { size: string; root: string; tsa: string; token: string; time: string }[];
     anchors: readonly { size: string; entry: AnchorEntry }[];
     drafted: readonly ProofId[];
-    batches: readonly [BatchId, number][];
-  }>(COVERAGE, [
-    arrayLiteral(queued.map(({ id }) => id)),
-    origin,
-    arrayLiteral([...new Set(queued.map(({ batchId }) => batchId))]),
-  ]);
-  const row = rows[0] ?? { proofs: [], timestamps: [], anchors: [], drafted: [], batches: [] };
+  }>(COVERAGE, [arrayLiteral(proofs), origin]);
+  const row = rows[0] ?? { proofs: [], timestamps: [], anchors: [], drafted: [] };
   const timestamps = new Map<string, TimestampEvidence>(
     row.timestamps.map(({ size, root, tsa, token, time }) => [
       size,
@@ -102,5 +89,5 @@ export async function readCoverage(
     shared.set(key, coverage);
     coverageOf.set(id, coverage);
   }
-  return { coverageOf, drafted: new Set(row.drafted), openBatches: new Map(row.batches) };
+  return { coverageOf, drafted: new Set(row.drafted) };
 }

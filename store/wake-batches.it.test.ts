@@ -92,3 +92,52 @@ describe('complete batches', () => {
     expect(await owed()).toEqual(wakesOf([...anchored, ...givenUp]).sort());
   });
 });
+
+describe('batches whose members got the licence that they waited for', () => {
+  const owe = (ids: readonly BatchId[], lane: Lane = 'prompt') =>
+    world.owner.query(
+      'INSERT INTO batch_wakes (batch_id, lane, created_at) SELECT id, $2, $3 FROM unnest($1::uuid[]) AS u (id)',
+      [ids, lane, NOW],
+    );
+  const left = async () => (await world.owner.query('SELECT FROM batch_wakes')).rowCount;
+
+  it('are told in portions as well, each under its generation, beside the young and those of other lanes', async () => {
+    const parked = await sealed(WOKEN + 3, { sealedAt: LONG_AGO });
+    await world.owner.query('UPDATE batches SET evidence_complete_at = $1, generation = 2', [LONG_AGO]);
+    await owe(parked);
+    expect(await wake()).toMatchObject({ woken: WOKEN });
+    expect(await owed()).toEqual(
+      parked
+        .slice(0, WOKEN)
+        .map((id) => `batch:${id}:2`)
+        .sort(),
+    );
+    const [young] = (await sealed(1)) as [BatchId];
+    const [large] = (await sealed(1, { lane: 'large', sealedAt: LONG_AGO })) as [BatchId];
+    await owe([large], 'large');
+    expect(await wake()).toMatchObject({ woken: 2, left: 3 });
+    expect(await owed()).toEqual(wakesOf([young, large]).sort());
+    for (const id of parked.slice(0, 3)) await arm(id);
+    expect(await wake()).toMatchObject({ woken: 3, left: 0 });
+    expect(await left()).toBe(0);
+  });
+
+  it('are told once, however many drains owe it; those that closed meanwhile not at all', async () => {
+    const [parked, closed] = (await sealed(2, { sealedAt: LONG_AGO })) as [BatchId, BatchId];
+    await world.owner.query('UPDATE batches SET evidence_complete_at = $1', [LONG_AGO]);
+    await world.owner.query("UPDATE batches SET state = 'CLOSED' WHERE id = $1", [closed]);
+    await owe([parked, closed, parked]);
+    expect(await wake()).toEqual({ woken: 1, left: 0 });
+    expect(await owed()).toEqual(wakesOf([parked]));
+    expect(await left()).toBe(0);
+  });
+
+  it('are told again of what a drain brings while they look', async () => {
+    const [parked] = (await sealed(1, { sealedAt: LONG_AGO })) as [BatchId];
+    await owe([parked]);
+    await wake();
+    await owe([parked]);
+    expect(await wake()).toEqual({ woken: 1, left: 0 });
+    expect(await owed()).toEqual([...wakesOf([parked]), ...wakesOf([parked])]);
+  });
+});

@@ -1,15 +1,17 @@
 /**
- * Batches that are told to look, since their evidence is complete. One anchor may complete thousands, of as many single
- * proofs as came in its hour: they are woken in portions, as those before have looked. So neither Temporal nor the workers
- * ever queue more than a few of them, and whoever comes meanwhile waits behind those alone.
+ * Batches that are told to look: their evidence is complete, or members got the licence that they waited for. One anchor may
+ * complete thousands, of as many single proofs as came in its hour, and one grant serve as many: they are woken in
+ * portions, as those before have looked. So neither Temporal nor the workers ever queue more than a few of them, and
+ * whoever comes meanwhile waits behind those alone.
  */
 import { type BatchId, workflowIds } from '../domain/ids.ts';
+import { LANES } from '../domain/lane.ts';
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
 
-/** Of each lane so many are woken and have not looked; and as many of those whose evidence took long, whom one more second does not hurt. */
+/** Of each lane so many are woken and have not looked; and as many of those that waited long, whom one more second does not hurt. */
 export const WOKEN = 16;
-/** Evidence that took longer than this after the seal took long: two express windows fit in. */
+/** Longer than this after its seal a batch waited long: two express windows fit in. */
 const LONG_S = 15;
 /** A batch that has not looked for so long no longer keeps others from it. An attempt at certifying takes no longer. */
 const LOST_S = 600;
@@ -22,41 +24,58 @@ export interface Cursors {
 
 export interface Wakes {
   readonly woken: number;
-  /** Complete, but not woken for want of a place. */
+  /** Not woken for want of a place, as far as was looked. */
   readonly left: number;
 }
 
+// Of what drains owe, no more are read than places are: there may be tens of thousands.
+const WAKE = `
+  WITH complete AS MATERIALIZED (
+    SELECT id, lane, sealed_at AS since, sealed_at < $3::timestamptz - interval '${LONG_S} s' AS waited_long FROM batches
+    WHERE state = 'SEALED' AND evidence_complete_at IS NULL AND leaves_pending = 0 AND max_leaf_index < $1::bigint
+      AND (anchor_policy = 'NONE' OR max_leaf_index < $2::bigint OR (anchor_policy = 'PREFERRED' AND anchor_deadline <= $3))
+  ), owed AS MATERIALIZED (
+    SELECT w.* FROM unnest($4::text[]) AS l (lane) CROSS JOIN LATERAL (
+      SELECT id, batch_id, created_at FROM batch_wakes WHERE lane = l.lane ORDER BY id LIMIT ${WOKEN}) w
+  ), due AS MATERIALIZED (
+    SELECT id, lane, since, waited_long, 'evidenceComplete' AS name FROM complete
+    UNION ALL
+    SELECT b.id, b.lane, min(o.created_at), true, 'licencesGranted' FROM owed o JOIN batches b ON b.id = o.batch_id
+    WHERE b.state <> 'CLOSED' AND b.id NOT IN (SELECT id FROM complete) GROUP BY b.id
+  ), under_way AS MATERIALIZED (
+    SELECT lane, coalesce(sealed_at, formed_at) < evidence_complete_at - interval '${LONG_S} s' AS waited_long, count(*) AS n FROM batches
+    WHERE is_woken AND evidence_complete_at > $3::timestamptz - interval '${LOST_S} s' AND EXISTS (SELECT FROM due) GROUP BY 1, 2
+  ), placed AS MATERIALIZED (
+    SELECT d.id, d.name, row_number() OVER (PARTITION BY d.lane, d.waited_long ORDER BY d.since, d.id) + coalesce(u.n, 0) <= ${WOKEN} AS has_place
+    FROM due d LEFT JOIN under_way u ON u.lane = d.lane AND u.waited_long = d.waited_long
+  ), woken AS (
+    UPDATE batches b SET evidence_complete_at = $3, is_woken = true FROM placed p WHERE b.id = p.id AND p.has_place
+    RETURNING b.id, b.generation, p.name
+  ), struck AS (
+    DELETE FROM batch_wakes WHERE id IN (SELECT o.id FROM owed o LEFT JOIN placed p ON p.id = o.batch_id WHERE coalesce(p.has_place, true))
+  )
+  SELECT (SELECT coalesce(jsonb_agg(to_jsonb(woken)), '[]') FROM woken) AS woken,
+    (SELECT count(*)::int FROM placed WHERE NOT has_place) AS left`;
+
 /**
- * Owes the next of the complete batches their wake, those that were sealed first. The rule of completeness is `armBatch`'s:
- * both run under the lock of log_progress, so that none is woken twice. Key (batch): armed batches only.
+ * Owes the next of the due batches their wake, those that wait longest first. The rule of completeness is `armBatch`'s: both run under
+ * the lock of log_progress, so that none is woken twice for its evidence; a wake counts as complete anew, and the batch says
+ * what is true once it has looked. Key (batch): armed batches, and rows of batch_wakes, which are struck out.
  */
 export async function wakeComplete(tx: Tx, { timestampCursor, anchorCursor }: Cursors, now: string): Promise<Wakes> {
-  const { rows } = await tx.query<{ woken: { id: BatchId; generation: number }[]; left: number }>(
-    `WITH complete AS MATERIALIZED (
-       SELECT id, lane, sealed_at, sealed_at < $3::timestamptz - interval '${LONG_S} s' AS took_long FROM batches
-       WHERE state = 'SEALED' AND evidence_complete_at IS NULL AND leaves_pending = 0 AND max_leaf_index < $1::bigint
-         AND (anchor_policy = 'NONE' OR max_leaf_index < $2::bigint OR (anchor_policy = 'PREFERRED' AND anchor_deadline <= $3))
-     ), under_way AS MATERIALIZED (
-       SELECT lane, sealed_at < evidence_complete_at - interval '${LONG_S} s' AS took_long, count(*) AS n FROM batches
-       WHERE is_woken AND evidence_complete_at > $3::timestamptz - interval '${LOST_S} s' AND EXISTS (SELECT FROM complete) GROUP BY 1, 2
-     ), placed AS MATERIALIZED (
-       SELECT c.id, row_number() OVER (PARTITION BY c.lane, c.took_long ORDER BY c.sealed_at, c.id) + coalesce(u.n, 0) AS place
-       FROM complete c LEFT JOIN under_way u ON u.lane = c.lane AND u.took_long = c.took_long
-     ), woken AS (
-       UPDATE batches SET evidence_complete_at = $3, is_woken = true WHERE id IN (SELECT id FROM placed WHERE place <= ${WOKEN})
-       RETURNING id, generation
-     )
-     SELECT (SELECT coalesce(jsonb_agg(to_jsonb(woken)), '[]') FROM woken) AS woken,
-       (SELECT count(*)::int FROM placed WHERE place > ${WOKEN}) AS left`,
-    [timestampCursor.toString(), anchorCursor.toString(), now],
-  );
+  const { rows } = await tx.query<{ woken: { id: BatchId; generation: number; name: string }[]; left: number }>(WAKE, [
+    timestampCursor.toString(),
+    anchorCursor.toString(),
+    now,
+    LANES,
+  ]);
   const { woken, left } = rows[0] ?? { woken: [], left: 0 };
   await enqueueMotion(
     tx,
-    woken.map(({ id, generation }) => ({
+    woken.map(({ id, generation, name }) => ({
       kind: 'signal' as const,
       workflowId: workflowIds.certifyBatch(id, generation),
-      name: 'evidenceComplete',
+      name,
       payload: {},
     })),
     now,
@@ -65,14 +84,15 @@ export async function wakeComplete(tx: Tx, { timestampCursor, anchorCursor }: Cu
 }
 
 /**
- * Wakes what nobody else comes to wake: batches for which there was no place, and those whose earliest PREFERRED deadline
- * has passed while their timestamp was there already. Locks: log_progress, batches.
+ * Wakes what nobody else comes to wake: batches for which there was no place, those that drains owe it, and those whose earliest
+ * PREFERRED deadline has passed while their timestamp was there already. Locks: log_progress, batches, batch_wakes.
  */
 export async function wakeDue(db: Db, input: { readonly origin: string; readonly now: string }): Promise<Wakes> {
   const { rows: due } = await db.query(
-    `SELECT FROM batches b, log_progress l WHERE l.origin = $1 AND b.state = 'SEALED' AND b.evidence_complete_at IS NULL
+    `(SELECT FROM batches b, log_progress l WHERE l.origin = $1 AND b.state = 'SEALED' AND b.evidence_complete_at IS NULL
        AND b.max_leaf_index < l.timestamp_cursor
-       AND (b.anchor_policy = 'NONE' OR b.max_leaf_index < l.anchor_cursor OR (b.anchor_policy = 'PREFERRED' AND b.anchor_deadline <= $2)) LIMIT 1`,
+       AND (b.anchor_policy = 'NONE' OR b.max_leaf_index < l.anchor_cursor OR (b.anchor_policy = 'PREFERRED' AND b.anchor_deadline <= $2)) LIMIT 1)
+     UNION ALL (SELECT FROM batch_wakes LIMIT 1)`,
     [input.origin, input.now],
   );
   if (due.length === 0) return { woken: 0, left: 0 };

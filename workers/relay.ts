@@ -32,7 +32,7 @@ const lagSeconds = new Gauge({
 
 const unwoken = new Gauge({
   name: 'proofline_batches_to_wake',
-  help: 'Batches whose evidence is complete and that wait for their turn to be certified.',
+  help: 'Batches that wait for their turn to be certified, of those that were looked at.',
 });
 
 const alarms = new Gauge({
@@ -134,11 +134,12 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
   };
   const listening = listen(
     db,
-    ['proofline_intake', 'proofline_outbox', 'proofline_commands', 'proofline_pdf'],
+    ['proofline_intake', 'proofline_outbox', 'proofline_commands', 'proofline_pdf', 'proofline_wakes'],
     (channel) => {
       if (channel === 'proofline_commands') loops.commands.wake();
       if (channel === 'proofline_intake') loops.form.wake();
       if (channel === 'proofline_pdf') loops.pdfs.wake();
+      if (channel === 'proofline_wakes') loops.wakes.wake();
       if (channel === 'proofline_outbox') loops.deliver.wake();
     },
   );

@@ -90,8 +90,8 @@ async function auditCertificates(owner: Db): Promise<Audit> {
       owner,
       'something is left over',
       `SELECT * FROM (SELECT (SELECT count(*) FROM submission_queue) AS submissions, (SELECT count(*) FROM leaf_queue) AS leaves, (SELECT count(*) FROM licence_queue) AS licences,
-         (SELECT count(*) FROM outbox) AS motion, (SELECT count(*) FROM batches WHERE state <> 'CLOSED' OR leaves_pending <> 0) AS batches) q
-       WHERE submissions + leaves + licences + motion + batches > 0`,
+         (SELECT count(*) FROM outbox) AS motion, (SELECT count(*) FROM batch_wakes) AS wakes, (SELECT count(*) FROM batches WHERE state <> 'CLOSED' OR leaves_pending <> 0) AS batches) q
+       WHERE submissions + leaves + licences + motion + wakes + batches > 0`,
     )),
   ];
   const { rows } = await owner.query<{ batches: number; generations: number }>(

@@ -95,7 +95,7 @@ export async function runChaos({ seed, durationMs, settleMs, say, keepDir }: Cha
 const OPEN = `
   SELECT (SELECT count(*)::int FROM proofs WHERE state NOT IN ('CERTIFIED', 'CERTIFIED_NO_ANCHOR')) AS proofs,
     (SELECT count(*)::int FROM batches WHERE state <> 'CLOSED') AS batches, (SELECT count(*)::int FROM anchors WHERE state <> 'VERIFIED') AS anchors,
-    (SELECT count(*)::int FROM outbox) AS motion, (SELECT count(*)::int FROM log_head WHERE note IS NULL) AS unsigned`;
+    (SELECT count(*)::int FROM outbox) AS motion, (SELECT count(*)::int FROM batch_wakes) AS wakes, (SELECT count(*)::int FROM log_head WHERE note IS NULL) AS unsigned`;
 
 /** Undefined once nothing is open; else, after `withinMs`, what still is. */
 async function untilSettled(owner: Db, withinMs: number, say: (line: string) => void): Promise<string | undefined> {

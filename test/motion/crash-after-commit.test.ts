@@ -126,7 +126,7 @@ describe('a crash right after the commit', () => {
 
   it('leaves nothing open behind', async () => {
     const OPEN =
-      "SELECT (SELECT count(*)::int FROM batches WHERE state <> 'CLOSED') + (SELECT count(*)::int FROM outbox) + (SELECT count(*)::int FROM anchors WHERE state <> 'VERIFIED') AS n";
+      "SELECT (SELECT count(*)::int FROM batches WHERE state <> 'CLOSED') + (SELECT count(*)::int FROM outbox) + (SELECT count(*)::int FROM batch_wakes) + (SELECT count(*)::int FROM anchors WHERE state <> 'VERIFIED') AS n";
     const open = async () => (await owner.query<{ n: number }>(OPEN)).rows[0]?.n;
     await until(open, (n) => n === 0, 30_000);
   }, 60_000);

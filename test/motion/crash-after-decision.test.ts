@@ -208,6 +208,15 @@ describe('a crash of the relay right after the commit', () => {
     await expectOnce(tenant, 2);
   }, 90_000);
 
+  it('that owes a batch the news of its licence, in its turn, tells it once it is back', async () => {
+    const tenant = await waiting(2);
+    const text = await makeGrant(tenant);
+    await outlive(relaySide, changes('batch_wakes', 'batches', 'outbox'), () => importText(text));
+    await untilClosed(tenant);
+    await untilAll(tenant, 'CERTIFIED_NO_ANCHOR');
+    await expectOnce(tenant, 2);
+  }, 90_000);
+
   it('that wakes a batch whose deadline has passed leaves it awake', async () => {
     // The first anchor of its window comes at once, the next in an hour.
     const anchored = await licensed({ anchorWindow: 'economy' });

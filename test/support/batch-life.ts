@@ -43,7 +43,7 @@ export function createBatchLife(test: TestDatabase) {
     /** Empties the log and everything that proofs leave behind. */
     async reset(): Promise<void> {
       await owner.query(
-        `TRUNCATE tenants, batches, log_head, leaf_queue, leaves, tiles, checkpoints, timestamps, anchors, log_progress, seals, outbox, timeline, events,
+        `TRUNCATE tenants, batches, log_head, leaf_queue, leaves, tiles, checkpoints, timestamps, anchors, log_progress, seals, outbox, batch_wakes, timeline, events,
            submission_queue, retry_queue, former_batches, command_requests, proof_commands, licence_queue, licence_consumptions, certificates, audit CASCADE`,
       );
       await db.query('UPDATE anchor_windows SET needed_index = NULL, closed_at = NULL');

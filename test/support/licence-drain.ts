@@ -49,7 +49,7 @@ export function useLicenceDrain(): LicenceDrain {
   beforeEach(async () => {
     world.now = START;
     await world.owner.query(
-      'TRUNCATE tenants, batches, seals, leaves, checkpoints, timestamps, anchors, outbox, timeline, events, licence_queue, licence_consumptions, licence_unit_usage, certificates CASCADE',
+      'TRUNCATE tenants, batches, seals, leaves, checkpoints, timestamps, anchors, outbox, batch_wakes, timeline, events, licence_queue, licence_consumptions, licence_unit_usage, certificates CASCADE',
     );
     world.tenant = await seedTenant(world.owner);
   });

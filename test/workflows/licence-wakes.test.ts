@@ -42,15 +42,15 @@ async function makeWaiters(): Promise<string> {
   await coverLeaves(licensing.owner, { origin: ORIGIN });
   const options = { clock, origin: ORIGIN, publicUrl: 'https://p.example' };
   await drainLicences(licensing.worker, tenant.tenantId, options);
-  await licensing.owner.query("DELETE FROM outbox WHERE kind = 'signal'");
+  await licensing.owner.query('DELETE FROM batch_wakes');
   return batchId;
 }
 
 /** Carries the request out, and tells whom it woke. */
 async function carryOut(id: string) {
   const handle = await licensing.carryOut(id, `-${randomUUID()}`);
-  const { rows } = await licensing.owner.query("SELECT workflow_id FROM outbox WHERE kind = 'signal'");
-  return { handle, woken: rows.map((row) => row.workflow_id) };
+  const { rows } = await licensing.owner.query('SELECT batch_id FROM batch_wakes');
+  return { handle, woken: rows.map((row) => row.batch_id) };
 }
 
 describe('changeOrganisation of shares', () => {
@@ -66,7 +66,7 @@ describe('changeOrganisation of shares', () => {
     };
     await licensing.temporal.run(licensing.activities(), async () => {
       expect((await ask(0)).woken).toEqual([]);
-      expect((await ask(5)).woken).toEqual([`batch:${batchId}`]);
+      expect((await ask(5)).woken).toEqual([batchId]);
     });
   });
 });
@@ -92,7 +92,7 @@ describe('importLicense of a revocation list', () => {
     const id = await requestImport(licensing.api, request);
     await licensing.temporal.run(licensing.activities(), async () => {
       const { handle, woken } = await carryOut(id);
-      expect(woken).toEqual([`batch:${batchId}`]);
+      expect(woken).toEqual([batchId]);
       await keepHistory('importLicense', 'revocation-list', await handle.fetchHistory());
     });
   });

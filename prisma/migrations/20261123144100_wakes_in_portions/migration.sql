@@ -1,3 +1,14 @@
--- A batch was told that its evidence is complete, and has not looked yet. So many may be at a time (store/wake-batches.ts).
+-- A batch was told to look at what came for it, and has not yet. So many are at a time (store/wake-batches.ts).
 ALTER TABLE batches ADD COLUMN is_woken boolean NOT NULL DEFAULT false;
 CREATE INDEX batches_woken ON batches (evidence_complete_at) WHERE is_woken;
+
+-- Batches of which members got the licence that they waited for: they are told in their turn. Without references and unique
+-- keys, so that a drain waits for nobody here; a batch that is named twice looks once more.
+CREATE TABLE batch_wakes (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  batch_id uuid NOT NULL,
+  lane text NOT NULL,
+  created_at timestamptz(6) NOT NULL
+);
+CREATE INDEX batch_wakes_turn ON batch_wakes (lane, id);
+GRANT SELECT, INSERT, DELETE ON batch_wakes TO proofline_worker;
