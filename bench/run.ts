@@ -19,6 +19,7 @@ import { measureSingles } from './figures/singles.ts';
 import { measureSizes } from './figures/sizes.ts';
 import { measureTokens } from './figures/tokens.ts';
 import { measureVerification } from './figures/verify.ts';
+import { measureWakes } from './figures/wakes.ts';
 import { measureCores } from './measure-cores.ts';
 import { formatTable, writeSection } from './results.ts';
 import { type System, startSystem } from './system.ts';
@@ -29,6 +30,7 @@ const FIGURES: Readonly<Record<string, Figure>> = {
   accepts: measureAccepts,
   singles: measureSingles,
   flood: measureFlood,
+  wakes: measureWakes,
   bulk: measureBulk,
   sizes: measureSizes,
   integrate: measureIntegration,

@@ -9,8 +9,21 @@ import type { System } from './system.ts';
 const QUOTA = 10_000_000;
 const IMPORT_MS = 60_000;
 
+/** A tenant beside the local one. */
+export interface BenchTenant {
+  readonly id: TenantId;
+  readonly apiKey: string;
+}
+
 /** A second tenant with a licence of its own beside the local one; returns its API key. */
-export async function createSecondTenant({ stack, db, dataDir }: System): Promise<string> {
+export async function createSecondTenant(system: System): Promise<string> {
+  const tenant = await createTenant(system);
+  await grantLicence(system, tenant.id);
+  return tenant.apiKey;
+}
+
+/** A tenant without a licence. */
+export async function createTenant({ db }: System): Promise<BenchTenant> {
   const tenant = randomUUID() as string as TenantId;
   const unit = randomUUID();
   const apiKey = formatApiKey('test', randomBytes(24));
@@ -27,6 +40,11 @@ export async function createSecondTenant({ stack, db, dataDir }: System): Promis
      VALUES ($1, $2, $3, 'bench', $4, $5, ARRAY['proofs:write', 'proofs:read'], ARRAY[]::text[], now())`,
     [randomUUID(), tenant, unit, apiKeyPrefix(apiKey), hashApiKey(apiKey)],
   );
+  return { id: tenant, apiKey };
+}
+
+/** Imports a grant over the API, as an operator does. */
+export async function grantLicence({ stack, dataDir }: System, tenant: TenantId): Promise<void> {
   const { apiUrl, operatorKey } = stack.info;
   const trust = (await (await fetch(`${apiUrl}/.well-known/proofline.json`)).json()) as { instance: string };
   const grant = await issueLocalGrant({
@@ -45,7 +63,7 @@ export async function createSecondTenant({ stack, db, dataDir }: System): Promis
       body: grant,
     });
     const text = await response.text();
-    if (response.status === 200) return apiKey;
+    if (response.status === 200) return;
     if (response.status !== 202 || performance.now() > deadline)
       throw new Error(`the grant: ${response.status} ${text}`);
   }

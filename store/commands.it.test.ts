@@ -3,7 +3,7 @@ import { ALLOWED, COMMAND_VERBS } from '../domain/commands.ts';
 import type { BatchId, ProofId } from '../domain/ids.ts';
 import { type ProofState, STATES } from '../domain/states.ts';
 import { type AcceptedOptions, acceptProofs } from '../test/support/accepted.ts';
-import { type BatchLife, createBatchLife } from '../test/support/batch-life.ts';
+import { type BatchLife, createBatchLife, LIFE_ORIGIN } from '../test/support/batch-life.ts';
 import { createTestDatabase, type TestDatabase } from '../test/support/database.ts';
 import { type SeededTenant, seedTenant } from '../test/support/seed.ts';
 import { findAuditBreak } from './audit.ts';
@@ -11,6 +11,7 @@ import { readOpenBatches } from './batches.ts';
 import { readCommands, requestCommands } from './command-requests.ts';
 import type { Db } from './pool.ts';
 import { readUnsealed, storeSeals } from './seals.ts';
+import { WOKEN, wakeDue } from './wake-batches.ts';
 
 let test: TestDatabase;
 let owner: Db;
@@ -394,6 +395,25 @@ describe('commands', () => {
     const outcomes = await Promise.all(requests.map((id) => readCommands(test.pool('proofline_api'), id, undefined)));
     expect(outcomes.map((o) => o?.items[0]?.state)).toEqual(['APPLIED', 'REFUSED', 'REFUSED']);
     expect(await life.timelineOf(tenant.tenantId, ids[0] as ProofId)).toEqual(['RECEIVED', 'CANCELLED']);
+  });
+
+  it('tell a few batches at once, and many in their turn', async () => {
+    const batches: BatchId[] = [];
+    const ids: ProofId[] = [];
+    for (let n = 0; n <= WOKEN + 1; n++) {
+      const { batch, ids: members } = await timestamped(1);
+      batches.push(batch);
+      ids.push(...members);
+    }
+    await owner.query('DELETE FROM outbox');
+    await life.command('cancel', ids.slice(0, 1));
+    expect(await signals()).toEqual([`batch:${batches[0]}`]);
+    await life.command('cancel', ids.slice(1));
+    expect(await signals()).toHaveLength(1);
+    const { rows } = await owner.query('SELECT batch_id, name FROM batch_wakes');
+    expect(rows.map((row) => row.batch_id).sort()).toEqual(batches.slice(1).sort());
+    await wakeDue(test.pool('proofline_worker'), { origin: LIFE_ORIGIN, now: life.now() });
+    expect(await signals()).toHaveLength(1 + WOKEN);
   });
 
   it('are written once under one idempotency key, by a hundred at a time too', async () => {

@@ -1,6 +1,6 @@
 /**
  * Applies the support verbs. Commands are rows first (`command-requests.ts`), and Postgres is the truth: the relay applies
- * them here, always in SQL, and the same transaction owes the batch a signal `commandsApplied` through the outbox. That is
+ * them here, always in SQL, and the same transaction owes the batch a signal `commandsApplied` through the outbox, or in its turn if batches are many. That is
  * right before any batch exists (nobody to signal), while one runs (it looks again), after it closed (a retried proof
  * joins a new one), when its run is gone (the next run asks Postgres) and while Temporal is down (the signal waits).
  *
@@ -14,6 +14,7 @@ import { type Db, inTransaction, type Tx } from './pool.ts';
 import { queueRetries } from './retries.ts';
 import { ringEveryone } from './ring-done.ts';
 import { appendTimeline, type TimelineRow } from './timeline.ts';
+import { oweWakes, WOKEN } from './wake-batches.ts';
 
 /** One verb for one proof, as it waits in its row. */
 export interface Command {
@@ -69,6 +70,13 @@ export async function applyCommands(
     await applyRound(tx, [...round.values()], input, woken);
     rest = rest.filter((command) => round.get(command.proofId) !== command);
   }
+  await tell(tx, woken, input.now);
+  await ringEveryone(tx);
+}
+
+/** Tells the batches: a few at once, many in their turn. */
+async function tell(tx: Tx, woken: ReadonlyMap<BatchId, number>, now: string): Promise<void> {
+  if (woken.size > WOKEN) return oweWakes(tx, [...woken.keys()], 'commandsApplied', now);
   await enqueueMotion(
     tx,
     [...woken].map(([batch, generation]) => ({
@@ -77,9 +85,8 @@ export async function applyCommands(
       name: 'commandsApplied',
       payload: {},
     })),
-    input.now,
+    now,
   );
-  await ringEveryone(tx);
 }
 
 /** A retry needs more than the proof: evidence that lands meanwhile, and a batch that closes, wait for its commit. */

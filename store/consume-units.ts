@@ -55,7 +55,7 @@ const CONSUME = `
   ), templates AS (
     INSERT INTO certificate_templates (id, tenant_id, template) SELECT template_id, $4, template FROM groups
   ), owed AS (
-    INSERT INTO batch_wakes (batch_id, lane, created_at) SELECT b.id, b.lane, $5 FROM batches b WHERE b.id = ANY ($14::uuid[]) AND b.state <> 'CLOSED'
+    INSERT INTO batch_wakes (batch_id, lane, name, created_at) SELECT b.id, b.lane, 'licencesGranted', $5 FROM batches b WHERE b.id = ANY ($14::uuid[]) AND b.state <> 'CLOSED'
     RETURNING pg_notify('proofline_wakes', '')
   )
   INSERT INTO certificates (proof_id, tenant_id, batch_id, number, final_state, template_id, timestamp_size, anchor_size, drafted_at)

@@ -6,7 +6,7 @@ import { LIFE_ORIGIN } from '../test/support/batch-life.ts';
 import { useBatches } from '../test/support/batches.ts';
 import { armBatch } from './batches.ts';
 import { inTransaction } from './pool.ts';
-import { markLooked, WOKEN, wakeDue } from './wake-batches.ts';
+import { markLooked, oweWakes, WOKEN, wakeDue } from './wake-batches.ts';
 
 const world = useBatches();
 const NOW = '2026-01-31T12:00:00.000000Z';
@@ -94,11 +94,7 @@ describe('complete batches', () => {
 });
 
 describe('batches whose members got the licence that they waited for', () => {
-  const owe = (ids: readonly BatchId[], lane: Lane = 'prompt') =>
-    world.owner.query(
-      'INSERT INTO batch_wakes (batch_id, lane, created_at) SELECT id, $2, $3 FROM unnest($1::uuid[]) AS u (id)',
-      [ids, lane, NOW],
-    );
+  const owe = (ids: readonly BatchId[]) => inTransaction(world.db, (tx) => oweWakes(tx, ids, 'licencesGranted', NOW));
   const left = async () => (await world.owner.query('SELECT FROM batch_wakes')).rowCount;
 
   it('are told in portions as well, each under its generation, beside the young and those of other lanes', async () => {
@@ -114,7 +110,7 @@ describe('batches whose members got the licence that they waited for', () => {
     );
     const [young] = (await sealed(1)) as [BatchId];
     const [large] = (await sealed(1, { lane: 'large', sealedAt: LONG_AGO })) as [BatchId];
-    await owe([large], 'large');
+    await owe([large]);
     expect(await wake()).toMatchObject({ woken: 2, left: 3 });
     expect(await owed()).toEqual(wakesOf([young, large]).sort());
     for (const id of parked.slice(0, 3)) await arm(id);
@@ -125,8 +121,9 @@ describe('batches whose members got the licence that they waited for', () => {
   it('are told once, however many drains owe it; those that closed meanwhile not at all', async () => {
     const [parked, closed] = (await sealed(2, { sealedAt: LONG_AGO })) as [BatchId, BatchId];
     await world.owner.query('UPDATE batches SET evidence_complete_at = $1', [LONG_AGO]);
+    await owe([parked, closed]);
+    await owe([parked]);
     await world.owner.query("UPDATE batches SET state = 'CLOSED' WHERE id = $1", [closed]);
-    await owe([parked, closed, parked]);
     expect(await wake()).toEqual({ woken: 1, left: 0 });
     expect(await owed()).toEqual(wakesOf([parked]));
     expect(await left()).toBe(0);

@@ -1,6 +1,6 @@
 /**
- * Batches that are told to look: their evidence is complete, or members got the licence that they waited for. One anchor may
- * complete thousands, of as many single proofs as came in its hour, and one grant serve as many: they are woken in
+ * Batches that are told to look: their evidence is complete, members got the licence that they waited for, or support decided. One anchor may
+ * complete thousands, of as many single proofs as came in its hour, and one grant serve as many, one filter end them: they are woken in
  * portions, as those before have looked. So neither Temporal nor the workers ever queue more than a few of them, and
  * whoever comes meanwhile waits behind those alone.
  */
@@ -28,7 +28,7 @@ export interface Wakes {
   readonly left: number;
 }
 
-// Of what drains owe, no more are read than places are: there may be tens of thousands.
+// Of what is owed by rows, no more are read than places are: there may be tens of thousands.
 const WAKE = `
   WITH complete AS MATERIALIZED (
     SELECT id, lane, sealed_at AS since, sealed_at < $3::timestamptz - interval '${LONG_S} s' AS waited_long FROM batches
@@ -36,11 +36,11 @@ const WAKE = `
       AND (anchor_policy = 'NONE' OR max_leaf_index < $2::bigint OR (anchor_policy = 'PREFERRED' AND anchor_deadline <= $3))
   ), owed AS MATERIALIZED (
     SELECT w.* FROM unnest($4::text[]) AS l (lane) CROSS JOIN LATERAL (
-      SELECT id, batch_id, created_at FROM batch_wakes WHERE lane = l.lane ORDER BY id LIMIT ${WOKEN}) w
+      SELECT id, batch_id, name, created_at FROM batch_wakes WHERE lane = l.lane ORDER BY id LIMIT ${WOKEN}) w
   ), due AS MATERIALIZED (
     SELECT id, lane, since, waited_long, 'evidenceComplete' AS name FROM complete
     UNION ALL
-    SELECT b.id, b.lane, min(o.created_at), true, 'licencesGranted' FROM owed o JOIN batches b ON b.id = o.batch_id
+    SELECT b.id, b.lane, min(o.created_at), true, (array_agg(o.name ORDER BY o.id))[1] FROM owed o JOIN batches b ON b.id = o.batch_id
     WHERE b.state <> 'CLOSED' AND b.id NOT IN (SELECT id FROM complete) GROUP BY b.id
   ), under_way AS MATERIALIZED (
     SELECT lane, coalesce(sealed_at, formed_at) < evidence_complete_at - interval '${LONG_S} s' AS waited_long, count(*) AS n FROM batches
@@ -84,7 +84,7 @@ export async function wakeComplete(tx: Tx, { timestampCursor, anchorCursor }: Cu
 }
 
 /**
- * Wakes what nobody else comes to wake: batches for which there was no place, those that drains owe it, and those whose earliest
+ * Wakes what nobody else comes to wake: batches for which there was no place, those that are owed it by rows, and those whose earliest
  * PREFERRED deadline has passed while their timestamp was there already. Locks: log_progress, batches, batch_wakes.
  */
 export async function wakeDue(db: Db, input: { readonly origin: string; readonly now: string }): Promise<Wakes> {
@@ -106,6 +106,18 @@ export async function wakeDue(db: Db, input: { readonly origin: string; readonly
     const cursors = { timestampCursor: progress.timestamp_cursor, anchorCursor: progress.anchor_cursor };
     return wakeComplete(tx, cursors, input.now);
   });
+}
+
+/**
+ * Owes batches a wake in their turn, where they may be many. Whoever owes it in a statement of its own writes the same
+ * rows. Key (batch): named twice, a batch is told once.
+ */
+export async function oweWakes(tx: Tx, batches: readonly BatchId[], name: string, now: string): Promise<void> {
+  await tx.query(
+    `INSERT INTO batch_wakes (batch_id, lane, name, created_at) SELECT id, lane, $2, $3 FROM batches WHERE id = ANY ($1::uuid[]) AND state <> 'CLOSED'
+     RETURNING pg_notify('proofline_wakes', '')`,
+    [batches, name, now],
+  );
 }
 
 /** The batch has looked, or could not: its place is another's. */

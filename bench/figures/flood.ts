@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { certifyOne } from '../certify-one.ts';
 import type { BenchContext, Section } from '../figure.ts';
-import { formatRequest, openConnection } from '../load/connection.ts';
 import type { Job } from '../load/job.ts';
-import { newProof } from '../load/new-proof.ts';
 import { runLoad } from '../load/run-load.ts';
 import { createSecondTenant } from '../second-tenant.ts';
 import { show, spreadOf } from '../statistics.ts';
@@ -104,21 +103,4 @@ async function untilBegun({ db }: System, from: Date, { submissions, proofsEach 
     if ((rows[0]?.n ?? 0) >= submissions) return;
     await delay(50);
   }
-}
-
-async function certifyOne({ stack }: System, apiKey: string, policy: Policy): Promise<number> {
-  await delay(500);
-  const connection = await openConnection(stack.info.apiUrl);
-  const startedMs = performance.now();
-  const accepted = await connection.send(
-    formatRequest('POST', `/v1/proofs?anchorPolicy=${policy}`, { apiKey, body: newProof() }),
-  );
-  const { id } = JSON.parse(accepted.body) as { id: string };
-  for (let tries = 0; tries < 5; tries++) {
-    const { body } = await connection.send(formatRequest('GET', `/v1/proofs/${id}?wait=30`, { apiKey }));
-    if (!body.includes(policy === 'NONE' ? '"CERTIFIED_NO_ANCHOR"' : '"CERTIFIED"')) continue;
-    connection.close();
-    return performance.now() - startedMs;
-  }
-  throw new Error(`${id} is not certified`);
 }
