@@ -164,7 +164,9 @@ describe('the end of a batch', () => {
     const a = await seedTenant(world.owner);
     const { batch } = await world.formed(a, 2);
     const open = async () =>
-      (await readOpenBatches(world.db, '2027-01-01T00:00:00Z', undefined, 10)).map((b) => b.batchId);
+      (await readOpenBatches(world.db, { who: 'moving', before: '2027-01-01T00:00:00Z', limit: 10 })).map(
+        (b) => b.batchId,
+      );
     expect(await open()).toEqual([]);
     await world.owner.query('DELETE FROM outbox');
     expect(await open()).toEqual([batch]);
@@ -186,7 +188,7 @@ describe('the end of a batch', () => {
     const a = await seedTenant(world.owner);
     await world.formed(a, 2);
     await world.owner.query('DELETE FROM outbox');
-    const [open] = await readOpenBatches(world.db, '2027-01-01T00:00:00Z', undefined, 10);
+    const [open] = await readOpenBatches(world.db, { who: 'moving', before: '2027-01-01T00:00:00Z', limit: 10 });
     if (open === undefined) throw new Error('no open batch');
     const outcomes = await Promise.all([
       restartBatch(world.db, open, world.now()),

@@ -162,18 +162,35 @@ export interface OpenBatch extends BatchStart {
   readonly formedAt: string;
 }
 
-/** Open batches formed before `before`, oldest first, after the cursor; at most `limit`. */
+/** Where a page of open batches ended. */
+export interface OpenBatchCursor {
+  readonly formedAt: string;
+  readonly id: string;
+}
+
+// At rest a batch waits for its evidence or for a licence, and is told when it is to look.
+const OPEN = {
+  moving: "(b.state = 'FORMED' OR b.is_woken)",
+  resting: "b.state = 'SEALED' AND NOT b.is_woken",
+} as const;
+
+/** Open batches formed before `before`, oldest first, after the cursor; at most `limit`. One whose start is still owed is none. */
 export async function readOpenBatches(
   db: Db,
-  before: string,
-  after: { formedAt: string; id: string } | undefined,
-  limit: number,
+  options: {
+    readonly who: keyof typeof OPEN;
+    /** RFC 3339. */
+    readonly before: string;
+    readonly after?: OpenBatchCursor | undefined;
+    readonly limit: number;
+  },
 ): Promise<readonly OpenBatch[]> {
+  const { who, before, after, limit } = options;
   const { rows } = await db.query(
     `SELECT b.id AS "batchId", b.generation, b.proof_count AS "proofCount", b.anchor_policy AS "anchorPolicy", b.formed_at AS "formedAt",
        (SELECT array_agg(DISTINCT m.tenant_id::text) FROM (
          SELECT s.tenant_id FROM submissions s WHERE s.batch_id = b.id UNION ALL SELECT p.tenant_id FROM proofs p WHERE p.batch_id = b.id) m) AS tenants
-     FROM batches b WHERE b.state <> 'CLOSED' AND b.formed_at < $1
+     FROM batches b WHERE b.state <> 'CLOSED' AND ${OPEN[who]} AND b.formed_at < $1
        AND NOT EXISTS (SELECT FROM outbox o WHERE o.kind = 'start' AND o.payload ->> 'batchId' = b.id::text) AND (b.formed_at, b.id) > ($2, $3) ORDER BY b.formed_at, b.id LIMIT $4`,
     [before, after?.formedAt ?? '-infinity', after?.id ?? '00000000-0000-0000-0000-000000000000', limit],
   );

@@ -247,7 +247,11 @@ describe('a retry', () => {
       proof_count: 1,
       of_retries: true,
     });
-    const [open] = await readOpenBatches(test.pool('proofline_worker'), '2027-01-01T00:00:00Z', undefined, 10);
+    const [open] = await readOpenBatches(test.pool('proofline_worker'), {
+      who: 'moving',
+      before: '2027-01-01T00:00:00Z',
+      limit: 10,
+    });
     expect(open).toBeUndefined(); // Its start is still in the outbox.
     await life.seal(next);
     expect(await toTheEnd(next)).toBe(true);

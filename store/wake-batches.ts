@@ -1,8 +1,8 @@
 /**
- * Batches that are told to look: their evidence is complete, members got the licence that they waited for, or support decided. One anchor may
- * complete thousands, of as many single proofs as came in its hour, and one grant serve as many, one filter end them: they are woken in
- * portions, as those before have looked. So neither Temporal nor the workers ever queue more than a few of them, and
- * whoever comes meanwhile waits behind those alone.
+ * Batches that are told to look: their evidence is complete, members got the licence that they waited for, or support decided. One
+ * anchor may complete thousands, of as many single proofs as came in its hour, and one grant serve as many, one filter end
+ * them: they are woken in portions, as those before have looked. So neither Temporal nor the workers ever queue more than
+ * a few of them, and whoever comes meanwhile waits behind those alone.
  */
 import { type BatchId, workflowIds } from '../domain/ids.ts';
 import { LANES } from '../domain/lane.ts';
@@ -58,9 +58,9 @@ const WAKE = `
     (SELECT count(*)::int FROM placed WHERE NOT has_place) AS left`;
 
 /**
- * Owes the next of the due batches their wake, those that wait longest first. The rule of completeness is `armBatch`'s: both run under
- * the lock of log_progress, so that none is woken twice for its evidence; a wake counts as complete anew, and the batch says
- * what is true once it has looked. Key (batch): armed batches, and rows of batch_wakes, which are struck out.
+ * Owes the next of the due batches their wake, those that wait longest first. The rule of completeness is `armBatch`'s: both
+ * run under the lock of log_progress, so that none is woken twice for its evidence; a wake counts as complete anew, and the
+ * batch says what is true once it has looked. Key (batch): armed batches, and rows of batch_wakes, which are struck out.
  */
 export async function wakeComplete(tx: Tx, { timestampCursor, anchorCursor }: Cursors, now: string): Promise<Wakes> {
   const { rows } = await tx.query<{ woken: { id: BatchId; generation: number; name: string }[]; left: number }>(WAKE, [
@@ -84,13 +84,13 @@ export async function wakeComplete(tx: Tx, { timestampCursor, anchorCursor }: Cu
 }
 
 /**
- * Wakes what nobody else comes to wake: batches for which there was no place, those that are owed it by rows, and those whose earliest
- * PREFERRED deadline has passed while their timestamp was there already. Locks: log_progress, batches, batch_wakes.
+ * Wakes what nobody else comes to wake: batches for which there was no place, those that are owed it by rows, and those whose
+ * earliest PREFERRED deadline has passed while their timestamp was there already. Locks: log_progress, batches, batch_wakes.
  */
 export async function wakeDue(db: Db, input: { readonly origin: string; readonly now: string }): Promise<Wakes> {
   const { rows: due } = await db.query(
     `(SELECT FROM batches b, log_progress l WHERE l.origin = $1 AND b.state = 'SEALED' AND b.evidence_complete_at IS NULL
-       AND b.max_leaf_index < l.timestamp_cursor
+       AND b.leaves_pending = 0 AND b.max_leaf_index < l.timestamp_cursor
        AND (b.anchor_policy = 'NONE' OR b.max_leaf_index < l.anchor_cursor OR (b.anchor_policy = 'PREFERRED' AND b.anchor_deadline <= $2)) LIMIT 1)
      UNION ALL (SELECT FROM batch_wakes LIMIT 1)`,
     [input.origin, input.now],

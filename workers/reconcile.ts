@@ -1,11 +1,10 @@
-import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
+import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Logger } from 'pino';
 import { Counter } from 'prom-client';
 import type { Clock } from '../domain/clock.ts';
 import { toMicros } from '../domain/clock.ts';
 import { workflowIds } from '../domain/ids.ts';
 import { type AnchorKey, readOpenAnchors } from '../store/anchors.ts';
-import { type OpenBatch, readOpenBatches, restartBatch } from '../store/batches.ts';
 import { type OpenLevel, readOpenLevels } from '../store/certificate-pdfs.ts';
 import { readOpenContractAnchors } from '../store/contract-anchors.ts';
 import { advanceEvidence } from '../store/evidence.ts';
@@ -16,6 +15,7 @@ import type { Db } from '../store/pool.ts';
 import { wakeStalled } from '../store/stalled-batches.ts';
 import { createSchedules } from '../temporal-config/apply-schedules.ts';
 import type { DeclaredSchedule } from '../temporal-config/schedules.ts';
+import { createBatchReconciliation } from './reconcile-batches.ts';
 
 const PAGE = 200;
 /** Times of grace after which a batch that was woken and did not certify is woken again. */
@@ -42,30 +42,36 @@ export interface ReconcileDeps {
 }
 
 /**
- * Compares what is open in Postgres with what runs in Temporal and starts again what is gone: the log, every open batch
- * under its next generation, every open anchor, every level of a PDF that was begun, every import of a grant and change of
+ * Each call compares what is open in Postgres with what runs in Temporal and starts again what is gone: the log, open batches
+ * under their next generation, every open anchor, every level of a PDF that was begun, every import of a grant and change of
  * an org tree that has not come to its end, every renewal of evidence that was asked for; wakes batches whose wake was
  * lost; creates schedules that Temporal has lost; applies evidence that a lost run left unapplied. Repeating it does nothing.
  */
-export async function reconcile(deps: ReconcileDeps): Promise<void> {
+export function createReconciliation(deps: ReconcileDeps): () => Promise<void> {
   const { db, origin } = deps;
-  await start(deps, 'runLog', workflowIds.runLog(origin), { origin });
-  await reconcileBatches(deps);
-  await reconcileAnchors(deps);
-  await reconcilePdfs(deps);
-  await reconcileContractAnchors(deps);
-  for (const { workflowId, importId } of await readOpenImports(db, olderThan(deps), PAGE))
-    await start(deps, 'importLicense', workflowId, { importId });
-  for (const id of await readOpenRenewals(db, olderThan(deps), PAGE))
-    await start(deps, 'renewEvidence', workflowIds.renewEvidence(id), { request: id.toString() });
-  for (const changeId of await readOpenOrgChanges(db, olderThan(deps), PAGE))
-    await start(deps, 'changeOrganisation', workflowIds.changeOrganisation(changeId), { changeId });
-  const now = deps.clock.nowMicros();
-  // A run that died between what is covered and its application is not open any more.
-  while (await advanceEvidence(db, { origin, now }));
-  const woken = await wakeStalled(db, { before: olderThan(deps, STALLED_GRACES), now });
-  if (woken > 0) deps.logger.warn({ woken }, 'batches did not move though their evidence is complete; woken again');
-  await reconcileSchedules(deps);
+  const reconcileBatches = createBatchReconciliation({
+    ...deps,
+    onRestart: () => rebuilt.inc({ type: 'certifyBatch' }),
+  });
+  return async () => {
+    await start(deps, 'runLog', workflowIds.runLog(origin), { origin });
+    await reconcileBatches(olderThan(deps));
+    await reconcileAnchors(deps);
+    await reconcilePdfs(deps);
+    await reconcileContractAnchors(deps);
+    for (const { workflowId, importId } of await readOpenImports(db, olderThan(deps), PAGE))
+      await start(deps, 'importLicense', workflowId, { importId });
+    for (const id of await readOpenRenewals(db, olderThan(deps), PAGE))
+      await start(deps, 'renewEvidence', workflowIds.renewEvidence(id), { request: id.toString() });
+    for (const changeId of await readOpenOrgChanges(db, olderThan(deps), PAGE))
+      await start(deps, 'changeOrganisation', workflowIds.changeOrganisation(changeId), { changeId });
+    const now = deps.clock.nowMicros();
+    // A run that died between what is covered and its application is not open any more.
+    while (await advanceEvidence(db, { origin, now }));
+    const woken = await wakeStalled(db, { before: olderThan(deps, STALLED_GRACES), now });
+    if (woken > 0) deps.logger.warn({ woken }, 'batches did not move though their evidence is complete; woken again');
+    await reconcileSchedules(deps);
+  };
 }
 
 /** One that an operator paused or changed stays as it is. */
@@ -107,41 +113,6 @@ async function reconcilePdfs(deps: ReconcileDeps): Promise<void> {
 async function reconcileContractAnchors(deps: ReconcileDeps): Promise<void> {
   for (const { origin, size } of await readOpenContractAnchors(deps.db, olderThan(deps), PAGE))
     await start(deps, 'anchorContract', workflowIds.anchorContract(origin, size), { origin, size: size.toString() });
-}
-
-async function reconcileBatches(deps: ReconcileDeps): Promise<void> {
-  let after: { formedAt: string; id: string } | undefined;
-  for (;;) {
-    const page = await readOpenBatches(deps.db, olderThan(deps), after, PAGE);
-    for (const batch of page) {
-      if (await isRunning(deps.client, workflowIds.certifyBatch(batch.batchId, batch.generation))) continue;
-      await restart(deps, batch);
-    }
-    const last = page.at(-1);
-    if (last === undefined || page.length < PAGE) return;
-    after = { formedAt: last.formedAt, id: last.batchId };
-  }
-}
-
-async function restart(deps: ReconcileDeps, batch: OpenBatch): Promise<void> {
-  if ((await restartBatch(deps.db, batch, deps.clock.nowMicros())) !== 'restarted') return;
-  rebuilt.inc({ type: 'certifyBatch' });
-  deps.logger.warn(
-    { batch: batch.batchId, generation: batch.generation + 1 },
-    'the run of a batch was gone; it is started again',
-  );
-}
-
-async function isRunning(client: Client, workflowId: string): Promise<boolean> {
-  try {
-    const description = await client.withDeadline(Date.now() + DEADLINE_MS, () =>
-      client.workflow.getHandle(workflowId).describe(),
-    );
-    return description.status.name === 'RUNNING' || description.status.name === 'CONTINUED_AS_NEW';
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
-    throw error;
-  }
 }
 
 /** Starts a workflow unless it runs; one that ended is started again under its id. */

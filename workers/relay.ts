@@ -14,7 +14,7 @@ import { deliverDue, type OutboxDelivery, TAKE } from './deliver-due.ts';
 import { createForming, HOLD_MS, LEAD_MS } from './form-batches.ts';
 import { startLoop } from './loop.ts';
 import { measureIntegrity } from './measure-integrity.ts';
-import { reconcile } from './reconcile.ts';
+import { createReconciliation } from './reconcile.ts';
 
 /** Slow polls behind the notifications. */
 const POLL_MS = 1_000;
@@ -100,10 +100,12 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
       everyMs: POLL_MS,
       onError: failed('wakes'),
       turn: async () => {
-        const { left } = await wakeDue(db, { origin: deps.origin, now: clock.nowMicros() });
+        const { woken, left } = await wakeDue(db, { origin: deps.origin, now: clock.nowMicros() });
         unwoken.set(left);
-        if (left > 0) await pause(PORTION_MS);
-        return left > 0;
+        // Behind those that were woken there may be more than were looked at.
+        const maybeMore = woken + left > 0;
+        if (maybeMore) await pause(PORTION_MS);
+        return maybeMore;
       },
     }),
     pdfs: startLoop({
@@ -130,7 +132,7 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
       turn: async () =>
         void (await db.query('SELECT ensure_event_partitions($1::date, 14)', [clock.nowMicros().slice(0, 10)])),
     }),
-    reconcile: startLoop({ everyMs: deps.reconcileMs, onError: failed('reconcile'), turn: () => reconcile(deps) }),
+    reconcile: startLoop({ everyMs: deps.reconcileMs, onError: failed('reconcile'), turn: createReconciliation(deps) }),
   };
   const listening = listen(
     db,

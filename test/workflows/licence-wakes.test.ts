@@ -11,7 +11,7 @@ import { importGrant, insertGrant } from '../../store/licences.ts';
 import { applyOrgChange, type OrgChange, requestOrgChange } from '../../store/org-changes.ts';
 import { inTransaction } from '../../store/pool.ts';
 import { createLogger } from '../../workers/logger.ts';
-import { type ReconcileDeps, reconcile } from '../../workers/reconcile.ts';
+import { createReconciliation, type ReconcileDeps } from '../../workers/reconcile.ts';
 import { baseGrant, TEST_INSTANCE } from '../support/grants.ts';
 import { keepHistory } from '../support/keep-history.ts';
 import { useLicensing } from '../support/licensing.ts';
@@ -110,7 +110,7 @@ describe('a run that was lost after its request was applied and before anybody w
       reconcileGraceMs: 0,
       schedules: [],
     };
-    await reconcile(deps);
+    await createReconciliation(deps)();
   };
   afterAll(() => licensing.temporal.client.workflow.getHandle(workflowIds.runLog(ORIGIN)).terminate());
 
