@@ -6,7 +6,7 @@ import { LIFE_ORIGIN } from '../test/support/batch-life.ts';
 import { useBatches } from '../test/support/batches.ts';
 import { armBatch } from './batches.ts';
 import { inTransaction } from './pool.ts';
-import { markLooked, oweWakes, WOKEN, wakeDue } from './wake-batches.ts';
+import { countToWake, markLooked, oweWakes, WOKEN, wakeDue } from './wake-batches.ts';
 
 const world = useBatches();
 const NOW = '2026-01-31T12:00:00.000000Z';
@@ -39,7 +39,11 @@ async function sealed(
   return ids;
 }
 
-const wake = (now = NOW) => wakeDue(world.db, { origin: LIFE_ORIGIN, now });
+/** How many are woken, and how many wait for it afterwards. */
+async function wake(now = NOW) {
+  const { woken } = await wakeDue(world.db, { origin: LIFE_ORIGIN, now });
+  return { woken, toWake: await countToWake(world.db, { origin: LIFE_ORIGIN, now }) };
+}
 const arm = (batch: BatchId) => inTransaction(world.db, (tx) => armBatch(tx, batch, LIFE_ORIGIN, NOW));
 const wakesOf = (ids: readonly BatchId[]) => ids.map((id) => `batch:${id}`);
 
@@ -53,23 +57,23 @@ async function owed(): Promise<string[]> {
 describe('complete batches', () => {
   it('are woken in portions, those sealed first, as those before have looked', async () => {
     const ids = await sealed(2 * WOKEN + 3);
-    expect(await wake()).toEqual({ woken: WOKEN, left: WOKEN + 3 });
+    expect(await wake()).toEqual({ woken: WOKEN, toWake: WOKEN + 3 });
     expect(await owed()).toEqual(wakesOf(ids.slice(0, WOKEN)).sort());
-    expect(await wake()).toEqual({ woken: 0, left: WOKEN + 3 });
+    expect(await wake()).toEqual({ woken: 0, toWake: WOKEN + 3 });
     for (const id of ids.slice(0, 2)) await arm(id);
-    expect(await wake()).toEqual({ woken: 2, left: WOKEN + 1 });
+    expect(await wake()).toEqual({ woken: 2, toWake: WOKEN + 1 });
     expect(await owed()).toEqual(wakesOf(ids.slice(WOKEN, WOKEN + 2)).sort());
     for (const id of ids.slice(2, WOKEN + 2)) await arm(id);
-    expect(await wake()).toEqual({ woken: WOKEN, left: 1 });
+    expect(await wake()).toEqual({ woken: WOKEN, toWake: 1 });
   });
 
   it('are woken at once, however many wait in other lanes or waited long for their evidence', async () => {
     await sealed(WOKEN + 1, { policy: 'REQUIRED', sealedAt: LONG_AGO });
     await sealed(WOKEN + 1, { lane: 'crowd' });
-    expect(await wake()).toEqual({ woken: 2 * WOKEN, left: 2 });
+    expect(await wake()).toEqual({ woken: 2 * WOKEN, toWake: 2 });
     await owed();
     const [young] = (await sealed(1)) as [BatchId];
-    expect(await wake()).toEqual({ woken: 1, left: 2 });
+    expect(await wake()).toEqual({ woken: 1, toWake: 2 });
     expect(await owed()).toEqual(wakesOf([young]));
   });
 
@@ -77,9 +81,9 @@ describe('complete batches', () => {
     const ids = await sealed(WOKEN + 2, { sealedAt: LONG_AGO });
     await wake();
     await markLooked(world.db, ids[3] as BatchId);
-    expect(await wake()).toEqual({ woken: 1, left: 1 });
-    expect(await wake('2026-01-31T12:09:59.000000Z')).toEqual({ woken: 0, left: 1 });
-    expect(await wake('2026-01-31T12:10:01.000000Z')).toEqual({ woken: 1, left: 0 });
+    expect(await wake()).toEqual({ woken: 1, toWake: 1 });
+    expect(await wake('2026-01-31T12:09:59.000000Z')).toEqual({ woken: 0, toWake: 1 });
+    expect(await wake('2026-01-31T12:10:01.000000Z')).toEqual({ woken: 1, toWake: 0 });
   });
 
   it('are those alone whose evidence is there: the timestamp, and the anchor or the end of its wait', async () => {
@@ -88,7 +92,7 @@ describe('complete batches', () => {
     await sealed(1, { policy: 'PREFERRED', leaf: 500, deadline: '2026-01-31T12:00:01.000000Z' });
     const givenUp = await sealed(1, { policy: 'PREFERRED', leaf: 999, deadline: NOW });
     await sealed(1, { leaf: 1000 });
-    expect(await wake()).toEqual({ woken: 2, left: 0 });
+    expect(await wake()).toEqual({ woken: 2, toWake: 0 });
     expect(await owed()).toEqual(wakesOf([...anchored, ...givenUp]).sort());
   });
 });
@@ -101,7 +105,7 @@ describe('batches whose members got the licence that they waited for', () => {
     const parked = await sealed(WOKEN + 3, { sealedAt: LONG_AGO });
     await world.owner.query('UPDATE batches SET evidence_complete_at = $1, generation = 2', [LONG_AGO]);
     await owe(parked);
-    expect(await wake()).toMatchObject({ woken: WOKEN });
+    expect(await wake()).toEqual({ woken: WOKEN, toWake: 3 });
     expect(await owed()).toEqual(
       parked
         .slice(0, WOKEN)
@@ -111,10 +115,10 @@ describe('batches whose members got the licence that they waited for', () => {
     const [young] = (await sealed(1)) as [BatchId];
     const [large] = (await sealed(1, { lane: 'large', sealedAt: LONG_AGO })) as [BatchId];
     await owe([large]);
-    expect(await wake()).toMatchObject({ woken: 2, left: 3 });
+    expect(await wake()).toEqual({ woken: 2, toWake: 3 });
     expect(await owed()).toEqual(wakesOf([young, large]).sort());
     for (const id of parked.slice(0, 3)) await arm(id);
-    expect(await wake()).toMatchObject({ woken: 3, left: 0 });
+    expect(await wake()).toEqual({ woken: 3, toWake: 0 });
     expect(await left()).toBe(0);
   });
 
@@ -124,7 +128,7 @@ describe('batches whose members got the licence that they waited for', () => {
     await owe([parked, closed]);
     await owe([parked]);
     await world.owner.query("UPDATE batches SET state = 'CLOSED' WHERE id = $1", [closed]);
-    expect(await wake()).toEqual({ woken: 1, left: 0 });
+    expect(await wake()).toEqual({ woken: 1, toWake: 0 });
     expect(await owed()).toEqual(wakesOf([parked]));
     expect(await left()).toBe(0);
   });
@@ -134,7 +138,7 @@ describe('batches whose members got the licence that they waited for', () => {
     await owe([parked]);
     await wake();
     await owe([parked]);
-    expect(await wake()).toEqual({ woken: 1, left: 0 });
+    expect(await wake()).toEqual({ woken: 1, toWake: 0 });
     expect(await owed()).toEqual([...wakesOf([parked]), ...wakesOf([parked])]);
   });
 });

@@ -24,16 +24,24 @@ export interface Cursors {
 
 export interface Wakes {
   readonly woken: number;
-  /** Not woken for want of a place, as far as was looked. */
+  /** Not woken for want of a place, of those that were looked at. */
   readonly left: number;
 }
 
-// Of what is owed by rows, no more are read than places are: there may be tens of thousands.
+// Armed, and its evidence complete, as far as it is applied.
+const isComplete = (timestampCursor: string, anchorCursor: string, now: string): string => `
+  b.state = 'SEALED' AND b.evidence_complete_at IS NULL AND b.leaves_pending = 0 AND b.max_leaf_index < ${timestampCursor}
+    AND (b.anchor_policy = 'NONE' OR b.max_leaf_index < ${anchorCursor} OR (b.anchor_policy = 'PREFERRED' AND b.anchor_deadline <= ${now}))`;
+
+// Of each kind few more are read than there are places: there may be tens of thousands.
 const WAKE = `
   WITH complete AS MATERIALIZED (
-    SELECT id, lane, sealed_at AS since, sealed_at < $3::timestamptz - interval '${LONG_S} s' AS waited_long FROM batches
-    WHERE state = 'SEALED' AND evidence_complete_at IS NULL AND leaves_pending = 0 AND max_leaf_index < $1::bigint
-      AND (anchor_policy = 'NONE' OR max_leaf_index < $2::bigint OR (anchor_policy = 'PREFERRED' AND anchor_deadline <= $3))
+    SELECT c.* FROM unnest($4::text[]) AS l (lane)
+    CROSS JOIN (VALUES ('-infinity', $3::timestamptz - interval '${LONG_S} s', true), ($3::timestamptz - interval '${LONG_S} s', 'infinity', false)) AS w (after, before, waited_long)
+    CROSS JOIN LATERAL (
+      SELECT b.id, b.lane, b.sealed_at AS since, w.waited_long FROM batches b
+      WHERE b.lane = l.lane AND b.sealed_at >= w.after AND b.sealed_at < w.before AND ${isComplete('$1::bigint', '$2::bigint', '$3')}
+      ORDER BY b.sealed_at, b.id LIMIT ${WOKEN}) c
   ), owed AS MATERIALIZED (
     SELECT w.* FROM unnest($4::text[]) AS l (lane) CROSS JOIN LATERAL (
       SELECT id, batch_id, name, created_at FROM batch_wakes WHERE lane = l.lane ORDER BY id LIMIT ${WOKEN}) w
@@ -89,9 +97,7 @@ export async function wakeComplete(tx: Tx, { timestampCursor, anchorCursor }: Cu
  */
 export async function wakeDue(db: Db, input: { readonly origin: string; readonly now: string }): Promise<Wakes> {
   const { rows: due } = await db.query(
-    `(SELECT FROM batches b, log_progress l WHERE l.origin = $1 AND b.state = 'SEALED' AND b.evidence_complete_at IS NULL
-       AND b.leaves_pending = 0 AND b.max_leaf_index < l.timestamp_cursor
-       AND (b.anchor_policy = 'NONE' OR b.max_leaf_index < l.anchor_cursor OR (b.anchor_policy = 'PREFERRED' AND b.anchor_deadline <= $2)) LIMIT 1)
+    `(SELECT FROM batches b, log_progress l WHERE l.origin = $1 AND ${isComplete('l.timestamp_cursor', 'l.anchor_cursor', '$2')} LIMIT 1)
      UNION ALL (SELECT FROM batch_wakes LIMIT 1)`,
     [input.origin, input.now],
   );
@@ -118,6 +124,16 @@ export async function oweWakes(tx: Tx, batches: readonly BatchId[], name: string
      RETURNING pg_notify('proofline_wakes', '')`,
     [batches, name, now],
   );
+}
+
+/** How many wait for their wake. */
+export async function countToWake(db: Db, input: { readonly origin: string; readonly now: string }): Promise<number> {
+  const { rows } = await db.query<{ n: number }>(
+    `SELECT ((SELECT count(*) FROM batch_wakes)
+       + (SELECT count(*) FROM batches b, log_progress l WHERE l.origin = $1 AND ${isComplete('l.timestamp_cursor', 'l.anchor_cursor', '$2')}))::int AS n`,
+    [input.origin, input.now],
+  );
+  return rows[0]?.n ?? 0;
 }
 
 /** The batch has looked, or could not: its place is another's. */

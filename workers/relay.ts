@@ -8,8 +8,7 @@ import { expandFilters } from '../store/expand-commands.ts';
 import { formBatch } from '../store/form-batch.ts';
 import { listen } from '../store/listen.ts';
 import { readOutboxLag } from '../store/outbox.ts';
-import type { Db } from '../store/pool.ts';
-import { wakeDue } from '../store/wake-batches.ts';
+import { countToWake, wakeDue } from '../store/wake-batches.ts';
 import { deliverDue, type OutboxDelivery, TAKE } from './deliver-due.ts';
 import { createForming, HOLD_MS, LEAD_MS } from './form-batches.ts';
 import { startLoop } from './loop.ts';
@@ -32,7 +31,7 @@ const lagSeconds = new Gauge({
 
 const unwoken = new Gauge({
   name: 'proofline_batches_to_wake',
-  help: 'Batches that wait for their turn to be certified, of those that were looked at.',
+  help: 'Batches that wait for their turn to be certified.',
 });
 
 const alarms = new Gauge({
@@ -101,7 +100,6 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
       onError: failed('wakes'),
       turn: async () => {
         const { woken, left } = await wakeDue(db, { origin: deps.origin, now: clock.nowMicros() });
-        unwoken.set(left);
         // Behind those that were woken there may be more than were looked at.
         const maybeMore = woken + left > 0;
         if (maybeMore) await pause(PORTION_MS);
@@ -113,7 +111,7 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
       onError: failed('pdfs'),
       turn: () => startDueLevels(db, clock.nowMicros(), TAKE),
     }),
-    lag: startLoop({ everyMs: POLL_MS, onError: failed('lag'), turn: () => measureLag(db) }),
+    lag: startLoop({ everyMs: POLL_MS, onError: failed('lag'), turn: () => measureLag(deps) }),
     integrity: startLoop({
       everyMs: INTEGRITY_MS,
       onError: failed('integrity'),
@@ -158,8 +156,9 @@ function microsOf(ms: number): string {
   return toMicros(BigInt(ms) * 1000n);
 }
 
-async function measureLag(db: Db): Promise<void> {
+async function measureLag({ db, clock, origin }: RelayDeps): Promise<void> {
   const lag = await readOutboxLag(db);
+  unwoken.set(await countToWake(db, { origin, now: clock.nowMicros() }));
   lagRows.set(Number(lag.rows));
   lagSeconds.set(lag.oldestSeconds);
 }
