@@ -1,9 +1,7 @@
 /** PDFs of certificates: levels asked for and stored, each file once, under its SHA-256. */
 import { createHash } from 'node:crypto';
 import type { ProofId, TenantId } from '../domain/ids.ts';
-import { workflowIds } from '../domain/ids.ts';
 import { type CertificateLevel, nextLevel } from '../domain/pdf-level.ts';
-import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Queryable, type Tx } from './pool.ts';
 import { ringDone } from './ring-done.ts';
 
@@ -137,33 +135,6 @@ export async function requestEagerPdfs(
      WHERE t.id = ANY ($1::uuid[]) AND t.eager_pdf ORDER BY c.proof_id ON CONFLICT DO NOTHING`,
     [tenants, proofs, now],
   );
-}
-
-/**
- * Owes the starts of levels that are due, at most `limit`; true when there may be more. A start that is lost is found again
- * by the reconciler.
- */
-export function startDueLevels(db: Db, now: string, limit: number): Promise<boolean> {
-  return inTransaction(db, async (tx) => {
-    const { rows } = await tx.query<OpenLevel>(
-      `UPDATE certificate_pdfs p SET started_at = $1 FROM (
-         SELECT proof_id, level FROM certificate_pdfs WHERE sha256 IS NULL AND started_at IS NULL AND due_at <= $1
-         ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED) due
-       WHERE p.proof_id = due.proof_id AND p.level = due.level RETURNING p.proof_id AS "proofId", p.level`,
-      [now, limit],
-    );
-    await enqueueMotion(
-      tx,
-      rows.map(({ proofId, level }) => ({
-        kind: 'start',
-        workflowId: workflowIds.renderCertificate(proofId, level),
-        name: 'renderCertificate',
-        payload: { proofId, level },
-      })),
-      now,
-    );
-    return rows.length === limit;
-  });
 }
 
 export interface OpenLevel {

@@ -2,14 +2,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Gauge } from 'prom-client';
 import { toMicros } from '../domain/clock.ts';
 import { countAlarms } from '../store/alarms.ts';
-import { startDueLevels } from '../store/certificate-pdfs.ts';
 import { applyPending } from '../store/commands.ts';
 import { expandFilters } from '../store/expand-commands.ts';
 import { formBatch } from '../store/form-batch.ts';
 import { listen } from '../store/listen.ts';
 import { readOutboxLag } from '../store/outbox.ts';
+import { startDueLevels } from '../store/start-due-levels.ts';
 import { countToWake, wakeDue } from '../store/wake-batches.ts';
-import { deliverDue, type OutboxDelivery, TAKE } from './deliver-due.ts';
+import { deliverDue, type OutboxDelivery } from './deliver-due.ts';
 import { createForming, HOLD_MS, LEAD_MS } from './form-batches.ts';
 import { startLoop } from './loop.ts';
 import { measureIntegrity } from './measure-integrity.ts';
@@ -17,7 +17,7 @@ import { createReconciliation } from './reconcile.ts';
 
 /** Slow polls behind the notifications. */
 const POLL_MS = 1_000;
-/** Until the next batches of many are woken: those before are through, or their places are still taken. */
+/** Until the next of many are woken or started: those before are through, or their places are still taken. */
 const PORTION_MS = 100;
 const INTEGRITY_MS = 60_000;
 const PARTITION_MS = 3_600_000;
@@ -109,7 +109,11 @@ export function startRelay(deps: RelayDeps): { stop(): Promise<void> } {
     pdfs: startLoop({
       everyMs: POLL_MS,
       onError: failed('pdfs'),
-      turn: () => startDueLevels(db, clock.nowMicros(), TAKE),
+      turn: async () => {
+        const isLeft = await startDueLevels(db, clock.nowMicros());
+        if (isLeft) await pause(PORTION_MS);
+        return isLeft;
+      },
     }),
     lag: startLoop({ everyMs: POLL_MS, onError: failed('lag'), turn: () => measureLag(deps) }),
     integrity: startLoop({
