@@ -78,7 +78,7 @@ describe('levels that are due', () => {
   it('wait for nobody when somebody asks for them, however many are due before', async () => {
     const { proofId: fresh } = await seedCertified(pool(owner), tenant, 'o');
     const { proofId: eager } = await seedCertified(pool(owner), tenant, 'o');
-    await due(PLACES);
+    const first = await due(PLACES);
     await pool(owner).query(
       "INSERT INTO certificate_pdfs (proof_id, level, tenant_id, requested_at, due_at) VALUES ($1, 'B-T', $2, $3, $3)",
       [eager, tenant.tenantId, NOW],
@@ -88,6 +88,11 @@ describe('levels that are due', () => {
     for (const proof of [fresh, eager]) expect(await ask(proof)).toBe('requested');
     expect(await start()).toBe(false);
     expect(await started()).toEqual([fresh, eager].sort());
+    // Nor do they take the places of the others.
+    await store(first);
+    const next = await due(PLACES);
+    await start();
+    expect(await started()).toEqual([...next].sort());
   });
 
   it('have their turn when those before them are not stored for long', async () => {
