@@ -73,8 +73,9 @@ export interface EvidenceArm {
 
 /**
  * Asks, under the lock that `advanceEvidence` holds while it decides, whether the batch's evidence is complete; if
- * not, arms it to be woken once; either way it has looked. Whatever lands later then finds it armed: the two cannot miss each other. Everybody's
- * evidence waits for that lock, so members are read of PREFERRED batches alone. Lock order: log_progress, then the batch row.
+ * not, arms it to be woken once; either way it has looked. Whatever lands later then finds it armed: the two cannot miss
+ * each other. Everybody's evidence waits for that lock, so members are read of PREFERRED batches alone. Lock order:
+ * log_progress, then the batch row.
  */
 export async function armBatch(tx: Tx, batch: BatchId, origin: string, now: string): Promise<EvidenceArm> {
   const { rows: progress } = await tx.query(

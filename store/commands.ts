@@ -1,8 +1,9 @@
 /**
  * Applies the support verbs. Commands are rows first (`command-requests.ts`), and Postgres is the truth: the relay applies
- * them here, always in SQL, and the same transaction owes the batch a signal `commandsApplied` through the outbox, or in its turn if batches are many. That is
- * right before any batch exists (nobody to signal), while one runs (it looks again), after it closed (a retried proof
- * joins a new one), when its run is gone (the next run asks Postgres) and while Temporal is down (the signal waits).
+ * them here, always in SQL, and the same transaction owes the batch a signal `commandsApplied` through the outbox, or in
+ * its turn where batches are many. That is right before any batch exists (nobody to signal), while one runs (it looks
+ * again), after it closed (a retried proof joins a new one), when its run is gone (the next run asks Postgres) and while
+ * Temporal is down (the signal waits).
  *
  * Lock order: log_progress and batches by id (for retries alone), proofs by id, the queues' rows of these proofs.
  */
