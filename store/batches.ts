@@ -1,7 +1,7 @@
 import { type BatchId, workflowIds } from '../domain/ids.ts';
 import { CROWD, type Lane } from '../domain/lane.ts';
 import type { AnchorPolicy } from '../domain/states.ts';
-import { enqueueMotion } from './outbox.ts';
+import { enqueueMotion, type Motion } from './outbox.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
 
 /** Tenant ids shown in Temporal; beyond these `many` stands for all. */
@@ -62,6 +62,14 @@ export function startOf(start: BatchStart): { kind: 'start'; workflowId: string;
     name: 'certifyBatch',
     payload: start,
   };
+}
+
+/** Signals of a batch. Each says only "look"; the name is for whoever reads the history. */
+export type WakeName = 'evidenceComplete' | 'licencesGranted' | 'commandsApplied';
+
+/** The outbox row that tells a run of a batch to look. */
+export function wakeOf(batch: BatchId, generation: number, name: WakeName): Motion {
+  return { kind: 'signal', workflowId: workflowIds.certifyBatch(batch, generation), name, payload: {} };
 }
 
 /** Whether a batch's evidence is complete for its policy, and when its earliest waiting PREFERRED member gives up. */
@@ -146,12 +154,7 @@ export async function closeIfDone(tx: Tx, batch: BatchId, now: string): Promise<
     const former = Array.from({ length: (closed[0]?.generation ?? 1) - 1 }, (_, n) => n + 1);
     await enqueueMotion(
       tx,
-      former.map((generation) => ({
-        kind: 'signal' as const,
-        workflowId: workflowIds.certifyBatch(batch, generation),
-        name: 'commandsApplied',
-        payload: {},
-      })),
+      former.map((generation) => wakeOf(batch, generation, 'commandsApplied')),
       now,
     );
   }

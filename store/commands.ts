@@ -9,7 +9,8 @@
  */
 import { type CommandVerb, decideCommand, type Evidence, MAX_COMMANDS, type ProofFacts } from '../domain/commands.ts';
 import type { ErrorCode } from '../domain/errors.ts';
-import { type BatchId, type ProofId, type SubmissionId, type TenantId, workflowIds } from '../domain/ids.ts';
+import type { BatchId, ProofId, SubmissionId, TenantId } from '../domain/ids.ts';
+import { wakeOf } from './batches.ts';
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
 import { queueRetries } from './retries.ts';
@@ -80,12 +81,7 @@ async function tell(tx: Tx, woken: ReadonlyMap<BatchId, number>, now: string): P
   if (woken.size > WOKEN) return oweWakes(tx, [...woken.keys()], 'commandsApplied', now);
   await enqueueMotion(
     tx,
-    [...woken].map(([batch, generation]) => ({
-      kind: 'signal' as const,
-      workflowId: workflowIds.certifyBatch(batch, generation),
-      name: 'commandsApplied',
-      payload: {},
-    })),
+    [...woken].map(([batch, generation]) => wakeOf(batch, generation, 'commandsApplied')),
     now,
   );
 }

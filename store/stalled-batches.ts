@@ -2,7 +2,8 @@
  * Batches that were owed a wake and did not move: their signal was lost with the run that got it (a reset, a Temporal
  * restored from an older copy). Their workflow runs, so nobody starts it again; here it is told once more.
  */
-import { type BatchId, workflowIds } from '../domain/ids.ts';
+import type { BatchId } from '../domain/ids.ts';
+import { wakeOf } from './batches.ts';
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction } from './pool.ts';
 
@@ -36,12 +37,7 @@ export function wakeStalled(db: Db, input: { readonly before: string; readonly n
     );
     await enqueueMotion(
       tx,
-      rows.map(({ id, generation }) => ({
-        kind: 'signal' as const,
-        workflowId: workflowIds.certifyBatch(id, generation),
-        name: 'evidenceComplete',
-        payload: {},
-      })),
+      rows.map(({ id, generation }) => wakeOf(id, generation, 'evidenceComplete')),
       input.now,
     );
     return rows.length;

@@ -4,6 +4,7 @@ import type { BatchId } from '../domain/ids.ts';
 import type { Lane } from '../domain/lane.ts';
 import { LIFE_ORIGIN } from '../test/support/batch-life.ts';
 import { useBatches } from '../test/support/batches.ts';
+import { readAnchorFigures } from './anchor-costs.ts';
 import { armBatch } from './batches.ts';
 import { inTransaction } from './pool.ts';
 import { countToWake, markLooked, oweWakes, WOKEN, wakeDue } from './wake-batches.ts';
@@ -84,6 +85,14 @@ describe('complete batches', () => {
     expect(await wake()).toEqual({ woken: 1, toWake: 1 });
     expect(await wake('2026-01-31T12:09:59.000000Z')).toEqual({ woken: 0, toWake: 1 });
     expect(await wake('2026-01-31T12:10:01.000000Z')).toEqual({ woken: 1, toWake: 0 });
+  });
+
+  it('do not count as waiting for an anchor while they wait for their wake', async () => {
+    const waitsSince = async () => (await readAnchorFigures(world.db, LIFE_ORIGIN, NOW)).waitsSince;
+    await sealed(1, { policy: 'REQUIRED', leaf: 499, sealedAt: LONG_AGO });
+    expect(await waitsSince()).toBeNull();
+    await sealed(1, { policy: 'REQUIRED', leaf: 500 });
+    expect(await waitsSince()).toBe('2026-01-31T11:59:50.000001Z');
   });
 
   it('are those alone whose evidence is there: the timestamp, and the anchor or the end of its wait', async () => {

@@ -4,8 +4,9 @@
  * them: they are woken in portions, as those before have looked. So neither Temporal nor the workers ever queue more than
  * a few of them, and whoever comes meanwhile waits behind those alone.
  */
-import { type BatchId, workflowIds } from '../domain/ids.ts';
+import type { BatchId } from '../domain/ids.ts';
 import { LANES } from '../domain/lane.ts';
+import { type WakeName, wakeOf } from './batches.ts';
 import { enqueueMotion } from './outbox.ts';
 import { type Db, inTransaction, type Tx } from './pool.ts';
 
@@ -65,13 +66,19 @@ const WAKE = `
   SELECT (SELECT coalesce(jsonb_agg(to_jsonb(woken)), '[]') FROM woken) AS woken,
     (SELECT count(*)::int FROM placed WHERE NOT has_place) AS left`;
 
+interface Woken {
+  readonly id: BatchId;
+  readonly generation: number;
+  readonly name: WakeName;
+}
+
 /**
  * Owes the next of the due batches their wake, those that wait longest first. The rule of completeness is `armBatch`'s: both
  * run under the lock of log_progress, so that none is woken twice for its evidence; a wake counts as complete anew, and the
  * batch says what is true once it has looked. Key (batch): armed batches, and rows of batch_wakes, which are struck out.
  */
 export async function wakeComplete(tx: Tx, { timestampCursor, anchorCursor }: Cursors, now: string): Promise<Wakes> {
-  const { rows } = await tx.query<{ woken: { id: BatchId; generation: number; name: string }[]; left: number }>(WAKE, [
+  const { rows } = await tx.query<{ woken: Woken[]; left: number }>(WAKE, [
     timestampCursor.toString(),
     anchorCursor.toString(),
     now,
@@ -80,12 +87,7 @@ export async function wakeComplete(tx: Tx, { timestampCursor, anchorCursor }: Cu
   const { woken, left } = rows[0] ?? { woken: [], left: 0 };
   await enqueueMotion(
     tx,
-    woken.map(({ id, generation, name }) => ({
-      kind: 'signal' as const,
-      workflowId: workflowIds.certifyBatch(id, generation),
-      name,
-      payload: {},
-    })),
+    woken.map(({ id, generation, name }) => wakeOf(id, generation, name)),
     now,
   );
   return { woken: woken.length, left };
@@ -118,7 +120,7 @@ export async function wakeDue(db: Db, input: { readonly origin: string; readonly
  * Owes batches a wake in their turn, where they may be many. Whoever owes it in a statement of its own writes the same
  * rows. Key (batch): named twice, a batch is told once.
  */
-export async function oweWakes(tx: Tx, batches: readonly BatchId[], name: string, now: string): Promise<void> {
+export async function oweWakes(tx: Tx, batches: readonly BatchId[], name: WakeName, now: string): Promise<void> {
   await tx.query(
     `INSERT INTO batch_wakes (batch_id, lane, name, created_at) SELECT id, lane, $2, $3 FROM batches WHERE id = ANY ($1::uuid[]) AND state <> 'CLOSED'
      RETURNING pg_notify('proofline_wakes', '')`,

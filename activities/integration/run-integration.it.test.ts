@@ -121,12 +121,11 @@ function run(extra: Partial<IntegrationDeps> = {}, control: Partial<IntegrationC
 
 /** Waits until the published log has `size` leaves. */
 async function untilPublished(size: number): Promise<void> {
-  for (const deadline = Date.now() + 15_000; ; ) {
-    const checkpoint = await readLatestCheckpoint(db, origin);
-    if (checkpoint?.size === BigInt(size)) return;
-    if (Date.now() > deadline) throw new Error(`published ${checkpoint?.size}, expected ${size}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await until(
+    async () => (await readLatestCheckpoint(db, origin))?.size,
+    (published) => published === BigInt(size),
+    15_000,
+  );
 }
 
 /** Judges the published log as a stranger would: signatures, roots, consistency, every leaf. Returns its checkpoints. */
@@ -234,10 +233,10 @@ describe('the integrator', () => {
   it('stops at once when cancelled, even while the signer hangs', async () => {
     signing.server.setFaults([{ at: 'sign', kid: 'log', effect: 'hang' }]);
     const integrator = run();
-    for (;;) {
-      const { rows } = await db.query('SELECT FROM log_head WHERE origin = $1', [origin]);
-      if (rows.length === 1) break;
-    }
+    await until(
+      async () => (await db.query('SELECT FROM log_head WHERE origin = $1', [origin])).rowCount,
+      (heads) => heads === 1,
+    );
     const startedMs = performance.now();
     expect(await integrator.stop()).toMatchObject({ checkpoints: 0 });
     expect(performance.now() - startedMs).toBeLessThan(1_000);

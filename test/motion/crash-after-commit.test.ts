@@ -40,11 +40,11 @@ async function expectToOutlive(side: CrashingDb, isFatal: (tables: readonly stri
   for (let tries = 0; tries < MAX_TRIES && !side.isDead(); tries++) {
     if (tries > 0) await pause(HOLD_MS);
     id = await submit();
-    for (const deadline = Date.now() + WITHIN_MS; !side.isDead(); ) {
-      if (Date.now() > deadline) throw new Error('it neither died nor came to its end');
-      if (((await owner.query(CLOSED, [id])).rowCount ?? 0) > 0) break;
-      await pause(10);
-    }
+    await until(
+      async () => side.isDead() || ((await owner.query(CLOSED, [id])).rowCount ?? 0) > 0,
+      (isOver) => isOver,
+      WITHIN_MS,
+    );
   }
   await expectWell(side, [id]);
 }
