@@ -108,6 +108,8 @@ describe('the seal key', () => {
       return key?.state === 'verify-only' ? key : undefined;
     });
     expect(retired.validTo).toBeDefined();
+    // Announced for no time at all, the newest may sign before it is published.
+    for (const version of sealed.keys()) await until(`seal@${version} is published`, () => publishedSeal(version));
     for (const { id } of sealed.values()) expect(await verdictOf(id)).toEqual(['valid', 'valid', 'key-good', 'valid']);
   }, 120_000);
 
